@@ -1,0 +1,24 @@
+"""`reid-data`: from folders of photos to records, masks, backgrounds and new data sets."""
+
+import click
+
+from reid_cli.errors import run
+from reid_cli.options import Commands
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="person-reid-toolkit", prog_name="reid-data")
+def app() -> None:
+    """Photos in, composite data sets out.
+
+    \b
+    Example:
+      reid-data list
+      reid-data stats market
+      reid-data composite --fg market --bg duke
+    """
+
+
+def main() -> None:
+    """Entry point."""
+    run(app)

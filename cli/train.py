@@ -1,0 +1,24 @@
+"""`reid-train`: from records to a model, features, metrics and a report."""
+
+import click
+
+from reid_cli.errors import run
+from reid_cli.options import Commands
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="person-reid-toolkit", prog_name="reid-train")
+def app() -> None:
+    """Train, evaluate, and benchmark every data set against every other.
+
+    \b
+    Example:
+      reid-train fit --train market --name base
+      reid-train evaluate base --test market,duke
+      reid-train matrix --train composite --test market,duke
+    """
+
+
+def main() -> None:
+    """Entry point."""
+    run(app)

@@ -1,0 +1,148 @@
+"""Files that appear whole or not at all, caches, hashes, free space; the only place that renames.
+
+Every write goes through `write_atomic`, and every write and rename passes a `failpoint`, so that a test can kill the
+process at each of them in turn (set REID_FAILPOINT=N: the process kills itself at the N-th one).
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from reid_data.errors import EnvironmentFault
+
+TEMPORARY_PREFIX = ".tmp-"
+_hits = 0
+
+
+def failpoint() -> None:
+    """Die by SIGKILL at the N-th call when REID_FAILPOINT=N; otherwise nothing. For crash tests only."""
+    wanted = os.environ.get("REID_FAILPOINT")
+    if wanted is None:
+        return
+    global _hits
+    _hits += 1
+    if _hits == int(wanted):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def temporary_path(target: Path) -> Path:
+    """A name beside `target` that no reader takes for data and that no other thread or process uses."""
+    return target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; on success rename it to `target`, on failure remove it."""
+    temporary = temporary_path(target)
+    try:
+        yield temporary
+        failpoint()
+        os.replace(temporary, target)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write '{printable(target)}': {error.strerror}. Free space or mend the rights.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    failpoint()
+
+
+def write_atomic(target: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
+    """Write `data` to `target` through a temporary file and a rename. `sync` also forces it to the disk."""
+    path = Path(target)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        failpoint()
+        file.write(data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def write_json(target: str | os.PathLike[str], value: Any) -> None:
+    """Write `value` as stable, ASCII-only JSON (names that are not UTF-8 survive as escapes)."""
+    write_atomic(target, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii"))
+
+
+def sweep_temporary(folder: Path) -> int:
+    """Remove what a killed run left half-written below `folder`; the number of files removed."""
+    removed = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(TEMPORARY_PREFIX):
+                os.unlink(os.path.join(parent, name))
+                removed += 1
+    return removed
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hexadecimal sha256 of `data`."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal sha256 of a file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def settings_digest(settings: Any) -> str:
+    """Hexadecimal sha256 of a JSON-able value, independent of the order of its keys."""
+    return sha256_bytes(json.dumps(settings, sort_keys=True, ensure_ascii=True).encode("ascii"))
+
+
+def cache_folder(*parts: str) -> Path:
+    """The folder `parts` below REID_CACHE, else below the platform's cache folder; created if missing."""
+    root = os.environ.get("REID_CACHE") or platformdirs.user_cache_dir("reid", appauthor=False)
+    return make_folder(Path(root, *parts))
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` with its parents; an error that names the path and the reason if that is refused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot create the folder '{printable(path)}': {error.strerror}.") from error
+    return path
+
+
+def require_space(folder: Path, num_bytes: int) -> None:
+    """Raise unless the disk that holds `folder` (or its nearest existing parent) has `num_bytes` free."""
+    place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(place).free
+    if free < num_bytes:
+        raise EnvironmentFault(
+            f"not enough space for '{printable(folder)}': about {num_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free. "
+            "Free some, or write elsewhere with --data-root or --out."
+        )
+
+
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Hold `folder` against a second process that would write the same output; raises when one already does.
+
+    The lock file lives in the cache, not in the output, so that outputs stay byte-identical.
+    """
+    name = sha256_bytes(os.fsencode(folder.absolute()))[:24]
+    lock = filelock.FileLock(cache_folder("locks") / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise EnvironmentFault(f"another process is writing '{printable(folder)}'. Wait for it, or choose another --out.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file name fit for a terminal or a log: bytes that are not UTF-8, and control characters, as escapes."""
+    text = os.fspath(name).encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

@@ -1,0 +1,132 @@
+"""Reading and writing images; the only place where BGR exists.
+
+Inside the project an image is (height, width, 3) uint8 RGB and a size is (height, width).
+"""
+
+import io
+import os
+import stat
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from reid_data.errors import ImageError
+from reid_data.files import write_atomic
+from reid_data.records import Record
+
+FORMATS = ("JPEG", "PNG", "BMP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+MAX_PIXELS = 32_000_000
+
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def read_bytes(path: str, root: str | None = None) -> bytes:
+    """The bytes of a regular file.
+
+    With `root`, a link may not lead out of that folder. Raises ImageError with the reason in the user's words.
+    """
+    try:
+        if root is not None and os.path.islink(path):
+            target = os.path.realpath(path, strict=True)
+            if os.path.commonpath([target, os.path.realpath(root)]) != os.path.realpath(root):
+                raise ImageError("is a link that leads out of the data set's folder; copy or hard-link the file instead")
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ImageError("is not a regular file")
+            return file.read()
+    except IsADirectoryError as error:
+        raise ImageError("is a folder, not an image") from error
+    except FileNotFoundError as error:
+        raise ImageError("is a link to nothing" if os.path.islink(path) else "does not exist") from error
+    except OSError as error:
+        raise ImageError(f"cannot be read: {error.strerror}") from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def decode_image(data: bytes) -> np.ndarray:
+    """Decode JPEG, PNG or BMP bytes to (H, W, 3) uint8 RGB, EXIF orientation applied.
+
+    The format is judged by content. Grey, palette, CMYK and 16-bit images become 8-bit RGB, transparency is dropped, an
+    animation gives its first frame. Raises ImageError for other formats, more than MAX_PIXELS, or damaged data.
+    """
+    if not data:
+        raise ImageError("is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
+            kind, (width, height) = header.format, header.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"is too large: {error}") from error
+    except Exception as error:  # Pillow's header parsers raise many kinds on hostile bytes
+        raise ImageError(f"is not a {', '.join(FORMATS)} image (its content begins with {data[:12]!r})") from error
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"is too large: {width}x{height} pixels, at most {MAX_PIXELS} are read")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error as error:
+        raise ImageError(f"is damaged {kind} data") from error
+    if image is None:
+        raise ImageError(f"is truncated or damaged {kind} data")
+    return image
+
+
+def read_image(path: str, root: str | None = None) -> np.ndarray:
+    """Read a file as (H, W, 3) uint8 RGB; see `read_bytes` and `decode_image` for what is refused."""
+    return decode_image(read_bytes(path, root))
+
+
+def read_record(record: Record) -> np.ndarray:
+    """Read a record's image as (H, W, 3) uint8 RGB; links out of the set's folder are refused."""
+    return read_image(record.path, record.root)
+
+
+def read_mask(path: str) -> np.ndarray:
+    """Read a stored soft mask as (H, W) float32 in [0, 1]. Raises ImageError."""
+    data = read_bytes(path)
+    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data[:4] == b"\x89PNG" else None
+    if grey is None:
+        raise ImageError("is not a readable 8-bit PNG mask")
+    return grey.astype(np.float32) / 255
+
+
+def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize (H, W, 3) or (H, W) uint8 to `size` = (height, width), by Pillow's antialiased bicubic.
+
+    The one resize of statistics, training, evaluation and extraction.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def encode_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    """JPEG bytes of an (H, W, 3) uint8 RGB image."""
+    return _encode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """PNG bytes of an (H, W, 3) uint8 RGB image, an (H, W, 4) RGBA image or an (H, W) uint8 plane."""
+    return _encode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 6])
+
+
+def encode_mask(alpha: np.ndarray) -> bytes:
+    """PNG bytes (8-bit grey) of an (H, W) float mask in [0, 1]."""
+    return encode_png(np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8))
+
+
+def _encode(suffix: str, image: np.ndarray, options: list[int]) -> bytes:
+    codes = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+    swapped = cv2.cvtColor(image, codes[image.shape[2]]) if image.ndim == 3 else image
+    done, buffer = cv2.imencode(suffix, swapped, options)
+    assert done, f"OpenCV could not encode {image.shape} {image.dtype} as {suffix}"
+    return buffer.tobytes()
+
+
+def write_image(path: str | os.PathLike[str], image: np.ndarray, quality: int = 95) -> None:
+    """Write (H, W, 3) uint8 RGB, whole or not at all: `.png` losslessly, any other ending as JPEG."""
+    png = os.fspath(path).lower().endswith(".png")
+    write_atomic(path, encode_png(image) if png else encode_jpeg(image, quality))
