@@ -1,0 +1,120 @@
+"""Known data sets and how any set is found and loaded: the table `DATASETS` and `load_dataset`."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
+from reid_data.datasets.folder import read_csv, read_identity_folders
+from reid_data.datasets.named_files import read_named_files
+from reid_data.datasets.spec import DatasetSpec
+from reid_data.errors import InputError, unknown_name
+from reid_data.files import printable
+from reid_data.records import SPLIT_FOLDERS, Card, ReidDataset
+
+DUKE_NOTICE = (
+    "DukeMTMC was withdrawn by its authors in 2019 (the recording went beyond the approved protocol). It is read only from the copy "
+    "you hold; do not pass it on, and check whether your venue accepts results on it."
+)
+
+DATASETS: dict[str, DatasetSpec] = {
+    "market": DatasetSpec(
+        name="market",
+        folders=("market", "market1501", "Market-1501-v15.09.15", "Market-1501", "market1501/Market-1501-v15.09.15"),
+        reader=read_named_files,
+        expected={
+            "train": {"images": 12_936, "ids": 751, "cameras": 6},
+            "query": {"images": 3_368, "ids": 750, "cameras": 6},
+            "gallery": {"images": 19_732, "ids": 750, "cameras": 6, "junk": 3_819, "distractors": 2_798},
+        },
+        terms="research only; its readme says: please do not distribute",
+        status="restricted",
+        cite="Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015",
+    ),
+    "duke": DatasetSpec(
+        name="duke",
+        folders=("duke", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmcreid", "DukeMTMC-reID/DukeMTMC-reID", "dukemtmc-reid/DukeMTMC-reID"),
+        reader=read_named_files,
+        expected={
+            "train": {"images": 16_522, "ids": 702, "cameras": 8},
+            "query": {"images": 2_228, "ids": 702, "cameras": 8},
+            "gallery": {"images": 17_661, "ids": 1_110, "cameras": 8},
+        },
+        terms="CC BY-NC-SA 4.0 when published; withdrawn by its authors on 25 April 2019",
+        status="withdrawn",
+        notice=DUKE_NOTICE,
+        cite="Ristani et al., ECCV workshops 2016; Zheng et al., ICCV 2017",
+    ),
+}
+
+
+def is_path(name: str) -> bool:
+    """Whether `name` is meant as a path: it has a slash, or ends in .csv."""
+    return "/" in name or os.sep in name or name.lower().endswith(".csv")
+
+
+def find_dataset(name: str, data_root: Path) -> Path:
+    """The folder (or CSV file) that `name` means: a path, a folder of that name below `data_root`, or a known set's usual folder.
+
+    Raises InputError for a known set or a path that is not there, UsageError for a name that nothing has.
+    """
+    if is_path(name):
+        path = Path(name).expanduser()
+        if not path.exists():
+            raise InputError(f"'{printable(path)}' does not exist.")
+        return path
+    spec = DATASETS.get(name)
+    for folder in (name, *(spec.folders if spec else ())):
+        if (data_root / folder).is_dir():
+            return data_root / folder
+    if spec:
+        places = ", ".join(f"{folder}/" for folder in spec.folders)
+        raise InputError(
+            f"'{name}' is not below the data root '{printable(data_root)}'. Looked for {places}. Put your copy there, or say where it "
+            "is with --data-root or REID_DATA, or give its path."
+        )
+    raise unknown_name("data set", name, {*DATASETS, *found_names(data_root)})
+
+
+def found_names(data_root: Path) -> list[str]:
+    """Sorted names by which the sets below `data_root` load: known sets by their table name, others by their folder's."""
+    try:
+        folders = sorted((entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")), key=os.fsencode)
+    except OSError:
+        return []
+    claimed = {folder.split("/")[0]: spec.name for spec in DATASETS.values() for folder in spec.folders if (data_root / folder).is_dir()}
+    return sorted({claimed.get(folder, folder) for folder in folders if folder in claimed or _looks_like_a_set(data_root / folder)}, key=os.fsencode)
+
+
+def _looks_like_a_set(folder: Path) -> bool:
+    return (folder / CARD_FILE).is_file() or any((folder / part).is_dir() for part in SPLIT_FOLDERS.values())
+
+
+def load_dataset(name: str, data_root: Path) -> ReidDataset:
+    """Load a set by name (see `find_dataset`) or by path, with its records sorted by split and file name.
+
+    A folder by path, or one that is not in the table, is read by Market naming if it has the split folders, else as one
+    folder per identity; a file as CSV. Raises ReidError (see `find_dataset` and the readers).
+    """
+    root = find_dataset(name, data_root)
+    document = read_document(root)
+    spec = _spec_for(name, root)
+    card = card_from_document(document) if document else spec.card()
+    splits, ignored = spec.reader(root, replace(spec, name=card.name))
+    return ReidDataset(replace(card, name=_plain_name(name, card)), root, splits["train"], splits["query"], splits["gallery"], ignored)
+
+
+def _plain_name(name: str, card: Card) -> str:
+    return card.name if is_path(name) else name
+
+
+def _spec_for(name: str, root: Path) -> DatasetSpec:
+    """The table row of a known name or folder; else a row made up for this folder's layout."""
+    for spec in DATASETS.values():
+        if name == spec.name or (is_path(name) and root.name in {Path(folder).name for folder in spec.folders}):
+            return spec
+    label = root.stem if root.is_file() else root.resolve().name
+    if root.is_file():
+        return DatasetSpec(label, (), read_csv)
+    named = (root / CARD_FILE).is_file() or any((root / folder).is_dir() for folder in ("bounding_box_train", "bounding_box_test"))
+    return DatasetSpec(label, (), read_named_files if named else read_identity_folders)
