@@ -4,6 +4,7 @@ import click
 
 from reid_cli.errors import run
 from reid_cli.options import Commands
+from reid_cli.sets import list_sets, stats
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,6 +18,10 @@ def app() -> None:
       reid-data stats market
       reid-data composite --fg market --bg duke
     """
+
+
+app.add_command(list_sets)
+app.add_command(stats)
 
 
 def main() -> None:
