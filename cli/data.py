@@ -2,9 +2,9 @@
 
 import click
 
-from reid_cli.errors import run
-from reid_cli.options import Commands
-from reid_cli.sets import list_sets, stats
+from .errors import run
+from .options import Commands
+from .sets import list_sets, stats
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

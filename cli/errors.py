@@ -18,7 +18,11 @@ def run(group: click.Group) -> None:
     try:
         code = group.main(standalone_mode=False)
     except click.Abort:
-        _stop("interrupted", f"Stopped. What is finished is kept; the same command goes on from there:\n  {_this_command()}", EXIT_INTERRUPTED)
+        _stop(
+            "interrupted",
+            f"Stopped. What is finished is kept; the same command goes on from there:\n  {_this_command()}",
+            EXIT_INTERRUPTED,
+        )
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

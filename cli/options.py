@@ -21,15 +21,16 @@ class Commands(click.Group):
         """Names in the order in which they were added."""
         return list(self.commands)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click's, with "did you mean"."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], list(self.commands), n=1, cutoff=0.5)
-            if near:
-                error.message += f" Did you mean '{near[0]}'?"
-            raise
+            hint = f" Did you mean '{near[0]}'?" if near and near[0] not in error.message else ""
+            raise click.UsageError(error.message + hint, ctx) from error
 
 
 data_root_option = click.option(
@@ -41,7 +42,11 @@ data_root_option = click.option(
     help="Folder that holds the data sets.",
 )
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=0), default=None, show_default="all processors", help="Processes; never changes a result."
+    "--workers",
+    type=click.IntRange(min=0),
+    default=None,
+    show_default="all processors",
+    help="Processes; never changes a result.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")

@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from reid_cli.options import Progress, choose, data_root_option, json_option, limit_option, say, workers_option
 from reid_data.records import SPLITS
+
+from .options import Progress, choose, data_root_option, json_option, limit_option, say, workers_option
 
 
 @click.command("list")
@@ -31,28 +32,33 @@ def list_sets(data_root: Path, as_json: bool) -> None:
         except ReidError as error:
             rows.append({"name": name, "path": None, "error": str(error)})
             continue
-        rows.append({
-            "name": name,
-            "path": str(dataset.root),
-            "kind": dataset.card.kind,
-            "status": dataset.card.status,
-            "terms": dataset.card.terms,
-            "splits": {split: count_split(dataset.split(split)) for split in SPLITS},
-            "ignored": dataset.ignored,
-        })
+        rows.append(
+            {
+                "name": name,
+                "path": str(dataset.root),
+                "kind": dataset.card.kind,
+                "status": dataset.card.status,
+                "terms": dataset.card.terms,
+                "splits": {split: count_split(dataset.split(split)) for split in SPLITS},
+                "ignored": dataset.ignored,
+            }
+        )
     missing = [name for name in DATASETS if name not in {row["name"] for row in rows}]
     if as_json:
         click.echo(json.dumps({"data_root": str(data_root), "found": rows, "known_but_absent": missing}, indent=2))
         return
     if rows:
         _print_sets(rows)
-    say(f"{len(rows)} set{'s' * (len(rows) != 1)} below '{data_root}'." + (f" Known but not there: {', '.join(missing)}." if missing else ""))
+    say(
+        f"{len(rows)} set{'s' * (len(rows) != 1)} below '{data_root}'."
+        + (f" Known but not there: {', '.join(missing)}." if missing else "")
+    )
     if not rows:
         say("Make two synthetic ones with: reid-data synth")
 
 
 def _print_sets(rows: list[dict[str, Any]]) -> None:
-    from reid_cli.tables import print_table
+    from .tables import print_table
 
     table = []
     for row in rows:
@@ -63,8 +69,19 @@ def _print_sets(rows: list[dict[str, Any]]) -> None:
         cameras = max(part["cameras"] for part in (train, query, gallery))
         counts = [f"{part['ids']:,}/{part['images']:,}" for part in (train, query, gallery)]
         ignored = sum(row["ignored"].values())
-        table.append([row["name"], row["kind"], *counts, str(cameras), row["status"], f"{ignored} files ignored" if ignored else ""])
-    print_table(["set", "kind", "train ids/images", "query", "gallery", "cameras", "status", "note"], table, left=(0, 1, 6, 7))
+        table.append(
+            [
+                row["name"],
+                row["kind"],
+                *counts,
+                str(cameras),
+                row["status"],
+                f"{ignored} files ignored" if ignored else "",
+            ]
+        )
+    print_table(
+        ["set", "kind", "train ids/images", "query", "gallery", "cameras", "status", "note"], table, left=(0, 1, 6, 7)
+    )
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -81,12 +98,20 @@ def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tupl
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @data_root_option
 @click.option("--split", default="train", show_default=True, help="train, query or gallery.")
-@click.option("--size", callback=parse_size, metavar="HxW", show_default="native size", help="As a network sees it, e.g. 256x128.")
+@click.option(
+    "--size", callback=parse_size, metavar="HxW", show_default="native size", help="As a network sees it, e.g. 256x128."
+)
 @limit_option("Only the first N images.")
 @workers_option
 @json_option
 def stats(
-    names: tuple[str, ...], data_root: Path, split: str, size: tuple[int, int] | None, limit: int | None, workers: int | None, as_json: bool
+    names: tuple[str, ...],
+    data_root: Path,
+    split: str,
+    size: tuple[int, int] | None,
+    limit: int | None,
+    workers: int | None,
+    as_json: bool,
 ) -> int:
     """Channel mean and std of data sets (no NAME: every set found), exact for any number of workers.
 
@@ -116,8 +141,16 @@ def stats(
             continue
         with Progress(f"stats {name}") as progress:
             count = workers or default_workers()
-            measured = channel_stats(records, size, count, progress) if limit else kept_stats(dataset, split, size, count, progress)
-        results[name] = {"split": split, **measured.as_dict(), "file": None if limit else str(stats_file(dataset, split, size))}
+            measured = (
+                channel_stats(records, size, count, progress)
+                if limit
+                else kept_stats(dataset, split, size, count, progress)
+            )
+        results[name] = {
+            "split": split,
+            **measured.as_dict(),
+            "file": None if limit else str(stats_file(dataset, split, size)),
+        }
     if as_json:
         click.echo(json.dumps(results, indent=2))
     else:
@@ -126,7 +159,7 @@ def stats(
 
 
 def _print_stats(results: dict[str, dict[str, Any]]) -> None:
-    from reid_cli.tables import print_table
+    from .tables import print_table
 
     rows = []
     for name, result in results.items():
@@ -142,14 +175,18 @@ def _three(values: tuple[float, float, float]) -> str:
 
 
 def _report_failed(results: dict[str, dict[str, Any]]) -> int:
-    from reid_cli.errors import EXIT_FAILED_ITEMS
     from reid_data.files import printable
+
+    from .errors import EXIT_FAILED_ITEMS
 
     failed = [(name, *pair) for name, result in results.items() for pair in result["failed"]]
     for name, path, reason in failed[:20]:
         say(f"{name}: {printable(path)} {reason}")
     if failed:
-        say(f"{len(failed)} unreadable images were left out" + (" (the first 20 are shown; --json lists all)." if len(failed) > 20 else "."))
+        say(
+            f"{len(failed)} unreadable images were left out"
+            + (" (the first 20 are shown; --json lists all)." if len(failed) > 20 else ".")
+        )
     return EXIT_FAILED_ITEMS if failed else 0
 
 

@@ -2,8 +2,8 @@
 
 import click
 
-from reid_cli.errors import run
-from reid_cli.options import Commands
+from .errors import run
+from .options import Commands
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

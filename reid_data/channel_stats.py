@@ -59,7 +59,11 @@ def pixel_sums(image: np.ndarray) -> IntegerSums:
     total = cv2.sumElems(image)
     squares = cv2.sumElems(cv2.multiply(image, image, dtype=cv2.CV_16U))
     num_pixels = image.shape[0] * image.shape[1]
-    return num_pixels, (int(total[0]), int(total[1]), int(total[2])), (int(squares[0]), int(squares[1]), int(squares[2]))
+    return (
+        num_pixels,
+        (int(total[0]), int(total[1]), int(total[2])),
+        (int(squares[0]), int(squares[1]), int(squares[2])),
+    )
 
 
 def _record_sums(item: tuple[Record, Size | None]) -> IntegerSums | str:
@@ -83,7 +87,9 @@ def channel_stats(
     """
     rows: list[IntegerSums] = []
     failed: list[tuple[str, str]] = []
-    for done, (record, sums) in enumerate(zip(records, ordered_map(_record_sums, ((record, size) for record in records), workers, chunk=64)), 1):
+    for done, (record, sums) in enumerate(
+        zip(records, ordered_map(_record_sums, ((record, size) for record in records), workers, chunk=64)), 1
+    ):
         if isinstance(sums, str):
             failed.append((record.name, sums))
         else:
@@ -91,7 +97,10 @@ def channel_stats(
         if progress is not None:
             progress(done, len(records))
     if not rows:
-        raise InputError(f"none of the {len(records)} images can be read" + (f"; the first: {failed[0][0]} {failed[0][1]}." if failed else "."))
+        raise InputError(
+            f"none of the {len(records)} images can be read"
+            + (f"; the first: {failed[0][0]} {failed[0][1]}." if failed else ".")
+        )
     return summarise(rows, size, tuple(failed))
 
 
@@ -115,11 +124,14 @@ def kept_stats(
 
 
 def _from_dict(fields: dict[str, Any]) -> ChannelStats:
-    frozen = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-    return ChannelStats(**{**frozen, "failed": tuple((name, reason) for name, reason in fields["failed"])})
+    frozen: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    frozen["failed"] = tuple((name, reason) for name, reason in fields["failed"])
+    return ChannelStats(**frozen)
 
 
-def summarise(rows: Sequence[IntegerSums], size: Size | None = None, failed: tuple[tuple[str, str], ...] = ()) -> ChannelStats:
+def summarise(
+    rows: Sequence[IntegerSums], size: Size | None = None, failed: tuple[tuple[str, str], ...] = ()
+) -> ChannelStats:
     """Combine the integer sums of at least one image. The order of `rows` does not matter, to the last bit."""
     num_pixels = sum(row[0] for row in rows)
     total = [sum(row[1][channel] for row in rows) for channel in range(3)]
@@ -130,8 +142,13 @@ def summarise(rows: Sequence[IntegerSums], size: Size | None = None, failed: tup
         size=size,
         mean=_triple(total[channel] / num_pixels / 255 for channel in range(3)),
         std=_triple(_std(num_pixels, total[channel], squares[channel]) for channel in range(3)),
-        mean_per_image=_triple(math.fsum(row[1][channel] / row[0] for row in rows) / len(rows) / 255 for channel in range(3)),
-        std_per_image=_triple(math.fsum(_std(row[0], row[1][channel], row[2][channel]) for row in rows) / len(rows) for channel in range(3)),
+        mean_per_image=_triple(
+            math.fsum(row[1][channel] / row[0] for row in rows) / len(rows) / 255 for channel in range(3)
+        ),
+        std_per_image=_triple(
+            math.fsum(_std(row[0], row[1][channel], row[2][channel]) for row in rows) / len(rows)
+            for channel in range(3)
+        ),
         failed=failed,
     )
 

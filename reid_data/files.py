@@ -49,7 +49,9 @@ def replacing(target: Path) -> Iterator[Path]:
         failpoint()
         os.replace(temporary, target)
     except OSError as error:
-        raise EnvironmentFault(f"cannot write '{printable(target)}': {error.strerror}. Free space or mend the rights.") from error
+        raise EnvironmentFault(
+            f"cannot write '{printable(target)}': {error.strerror}. Free space or mend the rights."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
     failpoint()
@@ -135,7 +137,9 @@ def only_writer(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise EnvironmentFault(f"another process is writing '{printable(folder)}'. Wait for it, or choose another --out.") from error
+        raise EnvironmentFault(
+            f"another process is writing '{printable(folder)}'. Wait for it, or choose another --out."
+        ) from error
     try:
         yield
     finally:

@@ -31,7 +31,9 @@ def read_bytes(path: str, root: str | None = None) -> bytes:
         if root is not None and os.path.islink(path):
             target = os.path.realpath(path, strict=True)
             if os.path.commonpath([target, os.path.realpath(root)]) != os.path.realpath(root):
-                raise ImageError("is a link that leads out of the data set's folder; copy or hard-link the file instead")
+                raise ImageError(
+                    "is a link that leads out of the data set's folder; copy or hard-link the file instead"
+                )
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ImageError("is not a regular file")

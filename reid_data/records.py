@@ -86,7 +86,9 @@ class ReidDataset:
 
 def relabel(records: Iterable[Record]) -> dict[int, int]:
     """Class number of each pid: 0, 1, ... by rising pid. Junk and distractors get none."""
-    return {pid: label for label, pid in enumerate(sorted({record.pid for record in records} - {JUNK_PID, DISTRACTOR_PID}))}
+    return {
+        pid: label for label, pid in enumerate(sorted({record.pid for record in records} - {JUNK_PID, DISTRACTOR_PID}))
+    }
 
 
 def count_split(records: Sequence[Record]) -> dict[str, int]:

@@ -33,7 +33,14 @@ DATASETS: dict[str, DatasetSpec] = {
     ),
     "duke": DatasetSpec(
         name="duke",
-        folders=("duke", "DukeMTMC-reID", "dukemtmc-reid", "dukemtmcreid", "DukeMTMC-reID/DukeMTMC-reID", "dukemtmc-reid/DukeMTMC-reID"),
+        folders=(
+            "duke",
+            "DukeMTMC-reID",
+            "dukemtmc-reid",
+            "dukemtmcreid",
+            "DukeMTMC-reID/DukeMTMC-reID",
+            "dukemtmc-reid/DukeMTMC-reID",
+        ),
         reader=read_named_files,
         expected={
             "train": {"images": 16_522, "ids": 702, "cameras": 8},
@@ -64,9 +71,9 @@ def find_dataset(name: str, data_root: Path) -> Path:
             raise InputError(f"'{printable(path)}' does not exist.")
         return path
     spec = DATASETS.get(name)
-    for folder in (name, *(spec.folders if spec else ())):
-        if (data_root / folder).is_dir():
-            return data_root / folder
+    there = [data_root / folder for folder in (name, *(spec.folders if spec else ())) if (data_root / folder).is_dir()]
+    if there:
+        return next((folder for folder in there if _looks_like_a_set(folder)), there[0])
     if spec:
         places = ", ".join(f"{folder}/" for folder in spec.folders)
         raise InputError(
@@ -79,11 +86,26 @@ def find_dataset(name: str, data_root: Path) -> Path:
 def found_names(data_root: Path) -> list[str]:
     """Sorted names by which the sets below `data_root` load: known sets by their table name, others by their folder's."""
     try:
-        folders = sorted((entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")), key=os.fsencode)
+        folders = sorted(
+            (entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")),
+            key=os.fsencode,
+        )
     except OSError:
         return []
-    claimed = {folder.split("/")[0]: spec.name for spec in DATASETS.values() for folder in spec.folders if (data_root / folder).is_dir()}
-    return sorted({claimed.get(folder, folder) for folder in folders if folder in claimed or _looks_like_a_set(data_root / folder)}, key=os.fsencode)
+    claimed = {
+        folder.split("/")[0]: spec.name
+        for spec in DATASETS.values()
+        for folder in spec.folders
+        if (data_root / folder).is_dir()
+    }
+    return sorted(
+        {
+            claimed.get(folder, folder)
+            for folder in folders
+            if folder in claimed or _looks_like_a_set(data_root / folder)
+        },
+        key=os.fsencode,
+    )
 
 
 def _looks_like_a_set(folder: Path) -> bool:
@@ -101,7 +123,9 @@ def load_dataset(name: str, data_root: Path) -> ReidDataset:
     spec = _spec_for(name, root)
     card = card_from_document(document) if document else spec.card()
     splits, ignored = spec.reader(root, replace(spec, name=card.name))
-    return ReidDataset(replace(card, name=_plain_name(name, card)), root, splits["train"], splits["query"], splits["gallery"], ignored)
+    return ReidDataset(
+        replace(card, name=_plain_name(name, card)), root, splits["train"], splits["query"], splits["gallery"], ignored
+    )
 
 
 def _plain_name(name: str, card: Card) -> str:
@@ -116,5 +140,7 @@ def _spec_for(name: str, root: Path) -> DatasetSpec:
     label = root.stem if root.is_file() else root.resolve().name
     if root.is_file():
         return DatasetSpec(label, (), read_csv)
-    named = (root / CARD_FILE).is_file() or any((root / folder).is_dir() for folder in ("bounding_box_train", "bounding_box_test"))
+    named = (root / CARD_FILE).is_file() or any(
+        (root / folder).is_dir() for folder in ("bounding_box_train", "bounding_box_test")
+    )
     return DatasetSpec(label, (), read_named_files if named else read_identity_folders)

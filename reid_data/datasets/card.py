@@ -33,13 +33,17 @@ def read_document(root: Path) -> dict[str, Any] | None:
     except (OSError, ValueError) as error:
         raise InputError(f"'{path}' is not readable as JSON: {error}. Restore it, or make the set again.") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise InputError(f"'{path}' is no data-set card: expected \"schema\": \"{SCHEMA}\". Remove it to read the set by its names.")
+        raise InputError(
+            f'\'{path}\' is no data-set card: expected "schema": "{SCHEMA}". Remove it to read the set by its names.'
+        )
     return document
 
 
 def card_from_document(document: dict[str, Any]) -> Card:
     """The `Card` in a `dataset.json`."""
-    fields = {key: document[key] for key in ("name", "kind", "identity_space", "terms", "status", "notice") if key in document}
+    fields = {
+        key: document[key] for key in ("name", "kind", "identity_space", "terms", "status", "notice") if key in document
+    }
     return Card(**fields, parents=tuple(document.get("parents", ())))
 
 

@@ -7,7 +7,7 @@ import os
 from reid_data.errors import ImageError
 from reid_data.files import cache_folder, sha256_bytes, write_atomic
 from reid_data.images import read_bytes
-from reid_data.records import ReidDataset, Record
+from reid_data.records import Record, ReidDataset
 
 Known = dict[str, list[int | str]]
 
@@ -20,7 +20,9 @@ def dataset_digest(dataset: ReidDataset) -> str:
     hashes = file_hashes(dataset)
     total = hashlib.sha256()
     for record in sorted(dataset.records, key=lambda record: (record.split, os.fsencode(record.name))):
-        total.update(b"\0".join((record.split.encode(), os.fsencode(record.name), hashes[record.name].encode())) + b"\n")
+        total.update(
+            b"\0".join((record.split.encode(), os.fsencode(record.name), hashes[record.name].encode())) + b"\n"
+        )
     return total.hexdigest()
 
 

@@ -21,7 +21,7 @@ def read_identity_folders(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignore
     above 0 are the pids; otherwise the sorted names are numbered 1, 2, ...
     """
     parts = {split: root / split for split in SPLITS if (root / split).is_dir()} or {"train": root}
-    people = {split: [name for name in _folders(place)] for split, place in parts.items()}
+    people = {split: _folders(place) for split, place in parts.items()}
     pids = number_names({name for names in people.values() for name in names})
     splits, ignored = empty_splits(), Counter[str]()
     for split, place in parts.items():
@@ -47,7 +47,9 @@ def _folders(place: Path) -> list[str]:
 
 def number_names(names: set[str]) -> dict[str, int]:
     """A pid per name: the number itself if all names are distinct whole numbers above 0, else 1, 2, ... in sorted order."""
-    if all(name.isascii() and name.isdigit() and int(name) > 0 for name in names) and len({int(name) for name in names}) == len(names):
+    if all(name.isascii() and name.isdigit() and int(name) > 0 for name in names) and len(
+        {int(name) for name in names}
+    ) == len(names):
         return {name: int(name) for name in names}
     return {name: number for number, name in enumerate(sorted(names, key=os.fsencode), start=1)}
 
@@ -65,7 +67,8 @@ def read_csv(table: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:
             missing = [column for column in CSV_COLUMNS if column not in (rows.fieldnames or ())]
             if missing:
                 raise InputError(
-                    f"'{printable(table)}' lacks the columns {', '.join(missing)}: expected {','.join(CSV_COLUMNS)}, got {rows.fieldnames}."
+                    f"'{printable(table)}' lacks the columns {', '.join(missing)}: "
+                    f"expected {','.join(CSV_COLUMNS)}; got {rows.fieldnames}."
                 )
             for row in rows:
                 record = _row_record(row, str(root), f"'{printable(table)}' line {rows.line_num}")
@@ -73,8 +76,12 @@ def read_csv(table: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:
     except (OSError, csv.Error) as error:
         raise InputError(f"'{printable(table)}' cannot be read as CSV: {error}.") from error
     if not any(splits.values()):
-        raise InputError(f"'{printable(table)}' has no rows: expected one line per image under {','.join(CSV_COLUMNS)}.")
-    return {split: sorted(records, key=lambda record: os.fsencode(record.name)) for split, records in splits.items()}, {}
+        raise InputError(
+            f"'{printable(table)}' has no rows: expected one line per image under {','.join(CSV_COLUMNS)}."
+        )
+    return {
+        split: sorted(records, key=lambda record: os.fsencode(record.name)) for split, records in splits.items()
+    }, {}
 
 
 def _row_record(row: dict[str, str], root: str, where: str) -> Record:
