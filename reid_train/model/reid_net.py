@@ -1,0 +1,121 @@
+"""The whole network: backbone -> pooling -> embedding? -> neck? -> normalise? -> classifier."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from reid_train.model.backbones import build_backbone
+from reid_train.model.classifiers import Classifier
+
+
+class Embedded(NamedTuple):
+    """Features of a batch, each (N, D) float32: before the neck, after it, and as the classifier sees them."""
+
+    before: Tensor
+    after: Tensor
+    classified: Tensor
+
+
+class GeneralisedMean(nn.Module):
+    """Generalised-mean pooling with a learned exponent (Radenovic et al., arXiv:1711.02512): (N, C, h, w) -> (N, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exponent = nn.Parameter(torch.full((1,), 3.0))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(mean of x^p)^(1/p) over the places, x clamped to at least 1e-6; in float32 whatever the autocast."""
+        with torch.autocast(maps.device.type, enabled=False):
+            return maps.float().clamp_min(1e-6).pow(self.exponent).mean((2, 3)).pow(1 / self.exponent)
+
+
+class AveragePool(nn.Module):
+    """Global average pooling: (N, C, h, w) -> (N, C) float32."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """The mean over the places."""
+        return maps.float().mean((2, 3))
+
+
+POOLINGS: dict[str, type[nn.Module]] = {"gap": AveragePool, "gem": GeneralisedMean}
+
+
+class ReidNet(nn.Module):
+    """A re-identification network; `forward` gives features, `classifier` turns `classified` ones into logits.
+
+    `log_temperature` exists only if the temperature is learned; `centres` (C, D) only if the centre loss is used.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, pooling: nn.Module, embedding: nn.Module, neck: nn.Module, classifier: Classifier, *, normalize: bool
+    ) -> None:
+        super().__init__()
+        self.backbone, self.pooling, self.embedding, self.neck, self.classifier = backbone, pooling, embedding, neck, classifier
+        self.normalize = normalize
+        self.log_temperature: nn.Parameter | None = None
+        self.centres: Tensor | None
+        self.register_buffer("centres", None)
+
+    def forward(self, images: Tensor) -> Embedded:
+        """Features of images (N, 3, H, W) that are already normalised by the channel statistics."""
+        maps = self.backbone(images)
+        with torch.autocast(images.device.type, enabled=False):
+            before = self.embedding(self.pooling(maps))
+            after = self.neck(before)
+            return Embedded(before, after, F.normalize(after) if self.normalize else after)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetSpec:
+    """What the network consists of. `embedding` 0: none; `learned_temperature`: its start, None: not learned."""
+
+    backbone: str = "resnet50"
+    last_stride: int = 1
+    pooling: str = "gap"
+    embedding: int = 0
+    neck: str = "bn"
+    normalize: bool = True
+    classifier_norm: str = "free"
+    head: str = "linear"
+    margin: float = 0.35
+    learned_temperature: float | None = None
+    centres: bool = False
+
+
+def build_net(spec: NetSpec, num_classes: int, seed: int) -> ReidNet:
+    """The untrained network, every part in one place; a function of its arguments alone."""
+    trunk, width = build_backbone(spec.backbone, last_stride=spec.last_stride, seed=seed)
+    features = spec.embedding or width
+    net = ReidNet(
+        backbone=trunk,
+        pooling=POOLINGS[spec.pooling](),
+        embedding=_embedding(width, spec.embedding, seed) if spec.embedding else nn.Identity(),
+        neck=_neck(features) if spec.neck == "bn" else nn.Identity(),
+        classifier=Classifier(
+            features, num_classes, norm=spec.classifier_norm, head=spec.head, margin=spec.margin, seed=seed
+        ),
+        normalize=spec.normalize,
+    )
+    if spec.learned_temperature is not None:
+        net.log_temperature = nn.Parameter(torch.tensor(spec.learned_temperature).log())
+    if spec.centres:
+        net.centres = torch.zeros(num_classes, features)
+    return net
+
+
+def _embedding(width: int, embedding: int, seed: int) -> nn.Linear:
+    """Linear with Kaiming-normal weights (fan out) and no bias to start with, as in the bag of tricks (arXiv:1903.07071)."""
+    layer = nn.Linear(width, embedding)
+    nn.init.kaiming_normal_(layer.weight, mode="fan_out", generator=torch.Generator().manual_seed(seed + 1))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _neck(features: int) -> nn.BatchNorm1d:
+    """The BNNeck (arXiv:1903.07071): weight 1, bias frozen at 0."""
+    neck = nn.BatchNorm1d(features)
+    neck.bias.requires_grad_(False)
+    return neck

@@ -1,0 +1,140 @@
+"""What a network starts from: torchvision's ImageNet files, a file of ours, or nothing. Nothing is downloaded unasked."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from reid_data.errors import EnvironmentFault, InputError
+from reid_data.files import cache_folder, replacing, sha256_file
+from reid_train.model.reid_net import ReidNet
+
+
+class WeightFile(NamedTuple):
+    """A weight file whose content is known: where torchvision publishes it, and its sha256."""
+
+    url: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Its place in the cache."""
+        return cache_folder("weights") / self.url.rpartition("/")[2]
+
+
+IMAGENET_V1 = {
+    "resnet18": WeightFile(
+        "https://download.pytorch.org/models/resnet18-f37072fd.pth",
+        "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    ),
+    "resnet50": WeightFile(
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    ),
+}
+"""torchvision's IMAGENET1K_V1 files; a backbone without an entry has no file whose content could be checked."""
+
+
+def weights_path(weights: str, backbone: str) -> Path | None:
+    """The file behind `--weights`: None for `none`, else its path after a check that it is there and genuine."""
+    if weights == "none":
+        return None
+    if weights != "imagenet":
+        if not Path(weights).is_file():
+            raise InputError(f"--weights '{weights}': no such file. Expected imagenet, none, or a .safetensors or .pth file.")
+        return Path(weights)
+    known = _imagenet_file(backbone)
+    if not known.path.is_file():
+        raise EnvironmentFault(
+            f"the ImageNet weights of {backbone} are not in the cache ('{known.path}'). "
+            f"Fetch them with: reid-train fetch-weights {backbone}, or choose --weights none|PATH."
+        )
+    _check_content(known.path, known.sha256)
+    return known.path
+
+
+def _imagenet_file(backbone: str) -> WeightFile:
+    if backbone not in IMAGENET_V1:
+        raise EnvironmentFault(
+            f"no checked ImageNet weights are known for {backbone} (only for {', '.join(IMAGENET_V1)}). Choose --weights none|PATH."
+        )
+    return IMAGENET_V1[backbone]
+
+
+def _check_content(path: Path, expected: str) -> None:
+    got = sha256_file(path)
+    if got != expected:
+        raise EnvironmentFault(f"'{path}' is damaged or not what it says: expected sha256 {expected}, got {got}. Remove it and fetch it again.")
+
+
+def fetch_imagenet(backbone: str, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Download the ImageNet weights of `backbone` into the cache, unless they are there. The file appears only if its sha256 is right."""
+    known = _imagenet_file(backbone)
+    if known.path.is_file():
+        _check_content(known.path, known.sha256)
+        return known.path
+    with replacing(known.path) as temporary:
+        try:
+            _download(known.url, temporary, progress)
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise EnvironmentFault(
+                f"cannot fetch {known.url}: {error}. Without a network, put the file at '{known.path}' by hand, or use --weights none|PATH."
+            ) from error
+        _check_content(temporary, known.sha256)
+    return known.path
+
+
+def _download(url: str, target: Path, progress: Callable[[int, int], None] | None) -> None:
+    with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
+        total = int(answer.headers.get("Content-Length") or 0)
+        done = 0
+        while piece := answer.read(1 << 20):
+            file.write(piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, total)
+
+
+def load_start(net: ReidNet, path: Path) -> list[str]:
+    """Load backbone, embedding and neck from `path` into `net`; the names of what the file lacked.
+
+    A `.safetensors` file is one of our models, anything else a torchvision state dict (read with `weights_only=True`).
+    The classifier is left as initialised: its classes are other people. Raises InputError if the file is unreadable, has
+    nothing for the backbone, or other shapes.
+    """
+    tensors = _read_model(path) if path.suffix == ".safetensors" else _read_torchvision(path)
+    wanted = {name: tensor for name, tensor in net.state_dict().items() if name.partition(".")[0] in ("backbone", "embedding", "neck", "pooling")}
+    missing = [name for name in wanted if name not in tensors]
+    if any(name.startswith("backbone.") and not name.endswith("num_batches_tracked") for name in missing):
+        raise InputError(f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone.")
+    for name, tensor in wanted.items():
+        if name in tensors and tensors[name].shape != tensor.shape:
+            raise InputError(
+                f"--weights '{path}': {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}. "
+                "It is for another --backbone or --embedding."
+            )
+    net.load_state_dict({name: tensors[name] for name in wanted if name in tensors}, strict=False)
+    return missing
+
+
+def _read_model(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"--weights '{path}' cannot be read as safetensors: {error}.") from error
+
+
+def _read_torchvision(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises many kinds on hostile bytes
+        raise InputError(f"--weights '{path}' cannot be read as a state dict of tensors: {error}.") from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(f"--weights '{path}': expected a state dict (name -> tensor).")
+    return {f"backbone.{name}": value for name, value in tensors.items() if not name.startswith("fc.")}
