@@ -3,6 +3,7 @@
 import click
 
 from .errors import run
+from .inspection import check, doctor, env, import_command
 from .options import Commands
 from .sets import list_sets, stats
 
@@ -22,6 +23,10 @@ def app() -> None:
 
 app.add_command(list_sets)
 app.add_command(stats)
+app.add_command(check)
+app.add_command(import_command)
+app.add_command(env)
+app.add_command(doctor)
 
 
 def main() -> None:

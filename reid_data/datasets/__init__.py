@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.datasets.folder import read_csv, read_identity_folders
+from reid_data.datasets.list_files import read_cuhk03, read_msmt17, read_pku
 from reid_data.datasets.named_files import read_named_files
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.errors import InputError, unknown_name
@@ -52,6 +53,53 @@ DATASETS: dict[str, DatasetSpec] = {
         notice=DUKE_NOTICE,
         cite="Ristani et al., ECCV workshops 2016; Zheng et al., ICCV 2017",
     ),
+    "msmt17": DatasetSpec(
+        name="msmt17",
+        folders=("msmt17", "MSMT17_V1", "MSMT17_V2", "MSMT17", "msmt17/MSMT17_V1", "msmt17/MSMT17_V2"),
+        reader=read_msmt17,
+        expected={
+            "train": {"images": 32_621, "ids": 1_041, "cameras": 15},
+            "query": {"images": 11_659, "ids": 3_060, "cameras": 15},
+            "gallery": {"images": 82_161, "ids": 3_060, "cameras": 15},
+        },
+        terms="research only, by agreement with its authors; no redistribution",
+        status="restricted",
+        cite="Wei et al., Person Transfer GAN to Bridge Domain Gap, CVPR 2018",
+    ),
+    **{
+        name: DatasetSpec(
+            name=name,
+            folders=("cuhk03", "CUHK03", "cuhk03_release", "cuhk03/cuhk03_release"),
+            reader=read_cuhk03,
+            pattern=kind,
+            expected={
+                "train": {"images": train, "ids": 767, "cameras": 2},
+                "query": {"images": 1_400, "ids": 700, "cameras": 2},
+                "gallery": {"images": gallery, "ids": 700, "cameras": 2},
+            },
+            terms="research only, by agreement with its authors",
+            status="restricted",
+            cite="Li et al., DeepReID, CVPR 2014; split: Zhong et al., CVPR 2017",
+        )
+        for name, kind, train, gallery in (
+            ("cuhk03", "detected", 7_365, 5_332),
+            ("cuhk03-labeled", "labeled", 7_368, 5_328),
+        )
+    },
+    "pku": DatasetSpec(
+        name="pku",
+        folders=("pku", "PKU-Reid", "PKU-Reid-Dataset", "pku-reid"),
+        reader=read_pku,
+        pattern=r"(?P<camid>0[12])_[1-8]\.(png|jpg)",
+        expected={
+            "train": {"ids": 57, "images": 912, "cameras": 2},
+            "query": {"ids": 57, "images": 456, "cameras": 1},
+            "gallery": {"ids": 57, "images": 456, "cameras": 1},
+        },
+        terms="CC BY-NC-SA 4.0; research only",
+        status="restricted",
+        cite="Ma et al., Orientation Driven Bag of Appearances for Person Re-identification, arXiv:1605.02464",
+    ),
 }
 
 
@@ -86,26 +134,13 @@ def find_dataset(name: str, data_root: Path) -> Path:
 def found_names(data_root: Path) -> list[str]:
     """Sorted names by which the sets below `data_root` load: known sets by their table name, others by their folder's."""
     try:
-        folders = sorted(
-            (entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")),
-            key=os.fsencode,
-        )
+        folders = [entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")]
     except OSError:
         return []
-    claimed = {
-        folder.split("/")[0]: spec.name
-        for spec in DATASETS.values()
-        for folder in spec.folders
-        if (data_root / folder).is_dir()
-    }
-    return sorted(
-        {
-            claimed.get(folder, folder)
-            for folder in folders
-            if folder in claimed or _looks_like_a_set(data_root / folder)
-        },
-        key=os.fsencode,
-    )
+    known = {spec.name for spec in DATASETS.values() if any((data_root / folder).is_dir() for folder in spec.folders)}
+    claimed = {folder.split("/")[0] for name in known for folder in DATASETS[name].folders}
+    others = {folder for folder in folders if folder not in claimed and _looks_like_a_set(data_root / folder)}
+    return sorted(known | others, key=os.fsencode)
 
 
 def _looks_like_a_set(folder: Path) -> bool:

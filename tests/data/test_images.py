@@ -78,7 +78,7 @@ HOSTILE = {
     "webp": (saved(Image.fromarray(random_image(5)), "WEBP"), "is not a JPEG"),
     "gif": (saved(Image.fromarray(random_image(5)), "GIF"), "is not a JPEG"),
     "truncated jpeg": (encode_jpeg(random_image(6), 95)[:300], "damaged|not a JPEG"),
-    "jpeg without its end": (encode_jpeg(random_image(6, (128, 64)), 95)[:-2], "truncated or damaged JPEG"),
+    "jpeg without its tail": (encode_jpeg(random_image(6, (128, 64)), 95)[:-60], "truncated or damaged JPEG"),
     "png with damaged pixels": (
         encode_png(random_image(7))[:200] + b"\0" * 80 + encode_png(random_image(7))[280:],
         "damaged PNG",
