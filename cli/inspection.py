@@ -39,7 +39,12 @@ def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int
     faults = sum(finding.severity == "fault" for finding in findings)
     counts = {split: count_split(dataset.split(split)) for split in SPLITS}
     if as_json:
-        document = {"name": dataset.name, "path": str(dataset.root), "splits": counts, "ignored": dataset.ignored}
+        document: dict[str, Any] = {
+            "name": dataset.name,
+            "path": str(dataset.root),
+            "splits": counts,
+            "ignored": dataset.ignored,
+        }
         document |= {
             "findings": [finding.as_dict() for finding in findings],
             "unreadable": [list(pair) for pair in failed],
@@ -59,7 +64,8 @@ def _print_check(
     from .tables import print_table
 
     keys = ("ids", "images", "cameras", "junk", "distractors")
-    print_table(["split", *keys], [[split, *(f"{row[key]:,}" for key in keys)] for split, row in counts.items()])
+    rows = [[split, *(f"{row[key]:,}" for key in keys)] for split, row in counts.items()]
+    print_table(["split", *keys], rows)
     for reason, count in dataset.ignored.items():
         click.echo(f"{count:,} files ignored: {reason}")
     for finding in findings:

@@ -1,6 +1,7 @@
 """The data model: one `Record` per image, one `ReidDataset` per set."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -93,10 +94,11 @@ def relabel(records: Iterable[Record]) -> dict[int, int]:
 
 def count_split(records: Sequence[Record]) -> dict[str, int]:
     """Images, identities (junk and distractors left out), cameras, junk and distractor images of some records."""
+    images = Counter(record.pid for record in records)
     return {
         "images": len(records),
-        "ids": len(relabel(records)),
+        "ids": len(images.keys() - {JUNK_PID, DISTRACTOR_PID}),
         "cameras": len({record.camid for record in records}),
-        "junk": sum(record.pid == JUNK_PID for record in records),
-        "distractors": sum(record.pid == DISTRACTOR_PID for record in records),
+        "junk": images[JUNK_PID],
+        "distractors": images[DISTRACTOR_PID],
     }

@@ -119,9 +119,10 @@ def find_dataset(name: str, data_root: Path) -> Path:
             raise InputError(f"'{printable(path)}' does not exist.")
         return path
     spec = DATASETS.get(name)
-    there = [data_root / folder for folder in (name, *(spec.folders if spec else ())) if (data_root / folder).is_dir()]
+    there = [folder for folder in (name, *(spec.folders if spec else ())) if (data_root / folder).is_dir()]
     if there:
-        return next((folder for folder in there if _looks_like_a_set(folder)), there[0])
+        innermost = max(there, key=lambda folder: folder.count("/"))
+        return data_root / next((folder for folder in there if _looks_like_a_set(data_root / folder)), innermost)
     if spec:
         places = ", ".join(f"{folder}/" for folder in spec.folders)
         raise InputError(

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from reid_data.datasets.spec import DatasetSpec, Ignored, Splits, empty_splits
 from reid_data.errors import EnvironmentFault, InputError
@@ -16,7 +16,7 @@ from reid_data.records import Record
 def image_names(folder: Path) -> Iterator[tuple[str, bool]]:
     """Sorted entries of a folder as (name, whether the name is that of an image); hidden entries are no images."""
     try:
-        names = sorted(os.listdir(folder), key=os.fsencode)
+        names = sorted(os.listdir(folder))
     except FileNotFoundError:
         return
     except NotADirectoryError as error:
@@ -42,8 +42,7 @@ def read_named_files(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:
             if match is None:
                 ignored["no identity and camera in the name" if is_image else "not an image"] += 1
                 continue
-            relative = str(PurePosixPath(folder, name))
-            splits[split].append(Record(place, relative, int(match["pid"]), int(match["camid"]), split))
+            splits[split].append(Record(place, f"{folder}/{name}", int(match["pid"]), int(match["camid"]), split))
     if not any(splits.values()):
         folders = ", ".join(f"{folder}/" for folder in spec.split_folders.values())
         raise InputError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reid_data.datasets import DATASETS, found_names, load_dataset
+from reid_data.datasets import DATASETS, find_dataset, found_names, load_dataset
 from reid_data.datasets.card import card_as_parent, most_restrictive, write_card
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
@@ -29,8 +29,13 @@ def test_every_usual_folder_name_is_found(spec, market_folder, tmp_path):
     for folder in spec.folders:
         root = market_folder(f"{folder.replace('/', '_')}_root/{folder}")
         data_root = Path(str(root).removesuffix(folder))
-        assert load_dataset(spec.name, data_root).root == root
-        assert found_names(data_root) == [spec.name]
+        assert find_dataset(spec.name, data_root) == root
+        assert spec.name in found_names(data_root)
+
+
+def test_the_inner_folder_is_found_where_nothing_else_tells(tmp_path):
+    (tmp_path / "msmt17" / "MSMT17_V1").mkdir(parents=True)
+    assert find_dataset("msmt17", tmp_path) == tmp_path / "msmt17" / "MSMT17_V1"
 
 
 def test_labels_come_from_sorted_ids_not_from_the_scan():
