@@ -4,6 +4,7 @@ import click
 
 from .errors import run
 from .inspection import check, doctor, env, import_command
+from .make import synth
 from .options import Commands
 from .sets import list_sets, stats
 
@@ -27,6 +28,7 @@ app.add_command(check)
 app.add_command(import_command)
 app.add_command(env)
 app.add_command(doctor)
+app.add_command(synth)
 
 
 def main() -> None:

@@ -1,0 +1,178 @@
+"""Draw one pedestrian: colour, exact soft mask, shadow on the ground."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from reid_data.synth.appearance import Appearance
+from reid_data.synth.bicycle import bicycle
+from reid_data.synth.cloth import fold_maps
+from reid_data.synth.pose import Pose
+from reid_data.synth.raster import Buffers, Canvas, View, project, sample_texture, sample_tiled, splat
+from reid_data.synth.surface import PERSON, Surface, rotation_y
+from reid_data.synth.wardrobe import dress
+
+SUPERSAMPLING = 3
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of a scene, the same for people and ground.
+
+    `direction` (3,) unit vector towards the sun (x right, y up, z to the camera); `key` and `ambient` strengths;
+    `sky` and `bounce` linear colours of the light from above and from the ground; `hard` 0 (overcast) .. 1 (sun).
+    """
+
+    direction: tuple[float, float, float]
+    key: float
+    ambient: float
+    sky: tuple[float, float, float]
+    bounce: tuple[float, float, float]
+    hard: float
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Layers of a drawn person, all float32 at picture size.
+
+    `colour` (H, W, 3) sRGB 0..255 times `alpha` (H, W): the person with clothes and carried things. `thing_colour`,
+    `thing_alpha`: the bicycle where it is seen. `bare_colour`, `bare_alpha`: the bicycle without the rider.
+    `shadow`, `thing_shadow` (H, W) 0..1: how much the ground darkens.
+    """
+
+    colour: np.ndarray
+    alpha: np.ndarray
+    thing_colour: np.ndarray
+    thing_alpha: np.ndarray
+    bare_colour: np.ndarray
+    bare_alpha: np.ndarray
+    shadow: np.ndarray
+    thing_shadow: np.ndarray
+
+
+def draw_figure(person: Appearance, pose: Pose, view: View, light: Light, canvas: Canvas) -> Drawing:
+    """Draw `person` in `pose`; `canvas` is in picture pixels (supersampling happens inside)."""
+    surfaces, _ = dress(person, pose)
+    things = bicycle(person, pose)
+    turn = rotation_y(view.heading)
+    surfaces = [replace(surface, points=surface.points @ turn) for surface in surfaces]
+    things = [replace(surface, points=surface.points @ turn) for surface in things]
+    (colour, alpha), (thing_colour, thing_alpha) = _render(surfaces + things, view, light, canvas)
+    none = (np.zeros_like(colour), np.zeros_like(alpha))
+    bare_colour, bare_alpha = _render(things, view, light, canvas)[1] if things else none
+    thing_shadow = cast_shadow(things, view, light, canvas) if things else none[1]
+    shadow = cast_shadow(surfaces, view, light, canvas)
+    return Drawing(colour, alpha, thing_colour, thing_alpha, bare_colour, bare_alpha, shadow, thing_shadow)
+
+
+def _render(surfaces: list[Surface], view: View, light: Light, canvas: Canvas) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(colour, alpha) of the person's and of the things' pixels, at picture size."""
+    factor = SUPERSAMPLING
+    height, width = canvas.size
+    foot = ((canvas.foot[0] + 0.5) * factor - 0.5, (canvas.foot[1] + 0.5) * factor - 0.5)
+    fine = Canvas((height * factor, width * factor), canvas.scale * factor, foot)
+    seen = splat(surfaces, view, fine)
+    colour = shade(seen, surfaces, light, fine)
+    layers = np.array([surface.layer for surface in surfaces])[seen.surface]
+    size = fine.size[0] * fine.size[1]
+    found = []
+    for layer in (PERSON, PERSON + 1):
+        mine = layers == layer
+        raster = np.zeros((size, 4), np.float32)
+        raster[seen.pixel[mine], :3] = colour[mine]
+        raster[seen.pixel[mine], 3] = 1
+        small = cv2.resize(raster.reshape(*fine.size, 4), (width, height), interpolation=cv2.INTER_AREA)
+        found.append((small[..., :3], small[..., 3]))
+    return found
+
+
+def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) -> np.ndarray:
+    """sRGB colours (N, 3) 0..255 of the visible points: texture, folds, sun, sky, bounce, occlusion, highlight."""
+    count = seen.pixel.size
+    albedo = np.empty((count, 3), np.float32)
+    slope = np.zeros((count, 3), np.float32)
+    shine = np.zeros(count, np.float32)
+    order = np.argsort(seen.surface, kind="stable")
+    starts = np.searchsorted(seen.surface[order], np.arange(len(surfaces) + 1))
+    for number, surface in enumerate(surfaces):
+        mine = order[starts[number] : starts[number + 1]]
+        if not mine.size:
+            continue
+        material = surface.material
+        uv = seen.uv[mine]
+        albedo[mine] = sample_texture(material, uv)
+        shine[mine] = material.shine
+        if material.folds:
+            scale = material.fold_scale
+            offset = 0.37 * number
+            slope[mine] = (
+                sample_tiled(fold_maps()[material.fold_map], uv[:, 0] * scale[0] + offset, uv[:, 1] * scale[1] + offset)
+                * material.folds
+            )
+    normal = _bend(seen.normal, slope)
+    up = normal[:, 1]
+    sun = np.asarray(light.direction, np.float32)
+    wrap = 0.35 * (1 - light.hard)
+    towards = np.clip((normal @ sun + wrap) / (1 + wrap), 0, 1)
+    ambient_occlusion, sun_occlusion = _occlusion(seen, light, canvas)
+    hemisphere = (0.5 + 0.5 * up)[:, None] * np.asarray(light.sky, np.float32) + (0.5 - 0.5 * up)[:, None] * np.asarray(
+        light.bounce, np.float32
+    )
+    lit = hemisphere * (light.ambient * ambient_occlusion * (1 - 0.45 * slope[:, 2]))[:, None]
+    lit += (light.key * towards * sun_occlusion)[:, None]
+    half = sun + np.array([0, 0, 1], np.float32)
+    half /= np.linalg.norm(half)
+    gloss = np.clip(normal @ half, 0, 1) ** 12 * shine * light.key * 0.35
+    return 255 * np.clip(albedo * lit + gloss[:, None], 0, 1) ** (1 / 2.2)
+
+
+def _bend(normal: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Tilt normals (N, 3) by the slopes of the folds along u and v."""
+    down = normal * normal[:, 1:2]
+    down[:, 1] -= 1
+    down /= np.maximum(np.sqrt(np.einsum("ij,ij->i", down, down)), 0.2)[:, None]
+    around = np.cross(normal, down)
+    bent = normal - slope[:, :1] * around - slope[:, 1:2] * down
+    return bent / np.sqrt(np.einsum("ij,ij->i", bent, bent))[:, None]
+
+
+def _occlusion(seen: Buffers, light: Light, canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
+    """Shares (N,) of the sky's and of the sun's light that reach the points, from the depth map's surroundings."""
+    shrink = 3
+    depth = seen.depth[::shrink, ::shrink]
+    present = (depth > -1e6).astype(np.float32)
+    solid = np.where(present > 0, depth, 0).astype(np.float32)
+    scale = canvas.scale / shrink
+    sigma = max(0.055 * scale, 0.8)
+    near = cv2.GaussianBlur(np.dstack([solid, present]), (0, 0), sigma)
+    bump = np.where(present > 0, near[..., 0] - near[..., 1] * solid, 0)
+    shift = 0.09 * scale
+    offset = np.float32([[1, 0, -light.direction[0] * shift], [0, 1, light.direction[1] * shift]])
+    moved = cv2.warpAffine(near, offset, near.shape[1::-1], flags=cv2.INTER_LINEAR)
+    block = np.where(present > 0, moved[..., 0] - moved[..., 1] * (solid + 0.03), 0)
+    row, column = seen.pixel // canvas.size[1] // shrink, seen.pixel % canvas.size[1] // shrink
+    ambient = 1 - np.clip(bump * 7, 0, 0.6)
+    sun = 1 - np.clip(block * 9, 0, 0.3 + 0.5 * light.hard)
+    ground = np.clip(0.72 + 0.28 * seen.height / 0.5, 0.72, 1)
+    return ambient[row, column] * ground, sun[row, column]
+
+
+def cast_shadow(surfaces: list[Surface], view: View, light: Light, canvas: Canvas) -> np.ndarray:
+    """Darkness (H, W) 0..1 that the surfaces throw on the ground: contact below the feet and the sun's shadow."""
+    points = np.concatenate([surface.points.reshape(-1, 3) for surface in surfaces])
+    sun = np.asarray(light.direction, np.float32)
+    thrown = points - sun * (points[:, 1] / max(float(sun[1]), 0.2))[:, None]
+    low = points[points[:, 1] < 0.22] * np.array([1, 0, 1], np.float32)
+    soft = cv2.GaussianBlur(_count_points(thrown, view, canvas), (0, 0), 1.0 + 3.0 * (1 - light.hard))
+    touch = cv2.GaussianBlur(_count_points(low, view, canvas), (0, 0), sigmaX=2.2, sigmaY=0.9)
+    long = np.clip(soft * 1.2, 0, 1) * (0.16 + 0.42 * light.hard)
+    return 1 - (1 - long) * (1 - np.clip(touch * 0.5, 0, 0.62))
+
+
+def _count_points(points: np.ndarray, view: View, canvas: Canvas) -> np.ndarray:
+    x, y = project(points, view, canvas)
+    column, row = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
+    inside = (column >= 0) & (column < canvas.size[1]) & (row >= 0) & (row < canvas.size[0])
+    counts = np.bincount(row[inside] * canvas.size[1] + column[inside], minlength=canvas.size[0] * canvas.size[1])
+    return np.minimum(counts, 2).reshape(canvas.size).astype(np.float32)

@@ -1,0 +1,210 @@
+"""Write a synthetic data set in Market layout, with the exact masks and the clean plates beside the pictures."""
+
+import os
+import shutil
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_data.datasets.card import CARD_FILE, read_document, write_card
+from reid_data.errors import EnvironmentFault, InputError, UsageError
+from reid_data.files import (
+    TEMPORARY_PREFIX,
+    failpoint,
+    make_folder,
+    only_writer,
+    printable,
+    require_space,
+    settings_digest,
+    write_atomic,
+)
+from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
+from reid_data.parallel import ordered_map
+from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
+from reid_data.synth.appearance import draw_appearance
+from reid_data.synth.camera import draw_look
+from reid_data.synth.crop import Nuisance, Picture, compose
+from reid_data.synth.layout import Job, plan_set
+from reid_data.synth.scene import Scene, draw_scene, network_of
+
+GENERATOR = 1
+"""Raised whenever the same seed would give other bytes."""
+
+TERMS = "Generated pictures; no real person is depicted. CC0-1.0."
+BYTES_PER_IMAGE = 45_000
+POOL = 12  # scenes per camera that the endless samples draw from
+
+Progress = Callable[[int, int], None]
+
+
+def settings_of(network: str, num_train: int, num_ids: int | None, seed: int) -> dict[str, Any]:
+    """The settings that fix every byte of a set, as its `dataset.json` keeps them. Raises UsageError."""
+    network_of(network)
+    ids = max(2, round(num_train / 10)) if num_ids is None else num_ids
+    if ids < 2 or num_train < 2 * ids:
+        raise UsageError(
+            f"{num_train} training images of {ids} identities cannot be shared out: at least 2 identities with 2 images each. "
+            "Raise --train or lower --ids."
+        )
+    return {"network": network, "num_train": num_train, "num_ids": ids, "seed": seed, "generator": GENERATOR}
+
+
+def counts_of(settings: dict[str, Any]) -> dict[str, int]:
+    """Images per split of the set that `settings` give, without making it."""
+    jobs = plan_set(settings["network"], settings["num_train"], settings["num_ids"], settings["seed"])
+    return {split: sum(job.split == split for job in jobs) for split in SPLITS}
+
+
+def is_made(root: Path, settings: dict[str, Any]) -> bool:
+    """Whether `root` already holds the set that these settings give."""
+    document = read_document(root)
+    return document is not None and document.get("settings_digest") == settings_digest(settings)
+
+
+def generate(
+    root: Path,
+    network: str,
+    *,
+    num_train: int = 700,
+    num_ids: int | None = None,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> ReidDataset:
+    """Write the synthetic set of a `network` (`market` or `duke`) into the folder `root`, whole or not at all.
+
+    `num_train` training images of `num_ids` identities (default a tenth), about as many test images of as many other
+    identities, distractors (pid 0) and junk (pid -1). The bytes depend on network, `num_train`, `num_ids` and `seed` alone.
+    `progress` gets (done, total) images. Replaces an earlier synthetic set; raises EnvironmentFault if `root` holds
+    anything else, UsageError for settings that cannot be met.
+    """
+    settings = settings_of(network, num_train, num_ids, seed)
+    root = Path(os.path.abspath(root))
+    jobs = plan_set(network, num_train, settings["num_ids"], seed)
+    require_space(root, len(jobs) * BYTES_PER_IMAGE)
+    make_folder(root.parent)
+    with only_writer(root):
+        refuse_foreign(root)
+        building = root.parent / f"{TEMPORARY_PREFIX}synth-{root.name}"
+        shutil.rmtree(building, ignore_errors=True)
+        _write_pictures(building, network, seed, jobs, workers, progress)
+        _write_card(building, root.name, jobs, settings)
+        _swap_in(building, root)
+    return _dataset(root, root.name, jobs, settings)
+
+
+def refuse_foreign(root: Path) -> None:
+    """Raise unless `root` is absent, empty, or a synthetic set (which may be made anew)."""
+    if not root.exists():
+        return
+    try:
+        if root.is_dir() and (not any(root.iterdir()) or (read_document(root) or {}).get("kind") == "synthetic"):
+            return
+    except InputError:
+        pass
+    raise EnvironmentFault(
+        f"'{printable(root)}' holds something that this command did not write (no '{CARD_FILE}' of a synthetic set). "
+        "Move it away, or choose another --data-root."
+    )
+
+
+def _write_pictures(
+    building: Path, network: str, seed: int, jobs: list[Job], workers: int, progress: Progress | None
+) -> None:
+    for split in SPLITS:
+        for folder in ("", "masks", "plates"):
+            make_folder(building / folder / SPLIT_FOLDERS[split])
+    groups: dict[tuple[int, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.camid, job.scene), []).append(job)
+    done = 0
+    tasks = [(str(building), network, seed, group) for _, group in sorted(groups.items())]
+    for count in ordered_map(_write_group, tasks, workers, chunk=1):
+        done += count
+        if progress is not None:
+            progress(done, len(jobs))
+
+
+def _write_group(task: tuple[str, str, int, list[Job]]) -> int:
+    """All pictures of one scene, so that every scene is drawn once, by one process."""
+    root, network, seed, jobs = task
+    scene = draw_scene(seed, network, jobs[0].camid, jobs[0].scene)
+    for job in jobs:
+        picture = render(job, scene, network, seed)
+        folder, stem = SPLIT_FOLDERS[job.split], job.name.removesuffix(".jpg")
+        write_atomic(f"{root}/masks/{folder}/{stem}.png", encode_mask(picture.alpha))
+        write_atomic(f"{root}/plates/{folder}/{stem}.png", encode_png(picture.plate))
+        write_atomic(f"{root}/{folder}/{job.name}", encode_jpeg(picture.image, picture.quality))
+    return len(jobs)
+
+
+def render(job: Job, scene: Scene, network: str, seed: int) -> Picture:
+    """The picture of one job; random numbers from the seed and the file's name alone."""
+    rng = np.random.default_rng(
+        [seed & 0xFFFFFFFF, zlib.crc32(network.encode()), zlib.crc32(f"{job.split}/{job.name}".encode())]
+    )
+    person = None if job.person is None else draw_appearance(seed, network, job.person)
+    nuisance = Nuisance(loose=5.0, others=0.5) if job.badly_framed else Nuisance()
+    return compose(person, scene, draw_look(seed, network, job.camid), rng, nuisance, job.heading)
+
+
+def _card(name: str, settings: dict[str, Any]) -> Card:
+    space = f"synthetic-{settings['network']}-{settings['seed']}"
+    return Card(name=name, kind="synthetic", identity_space=space, terms=TERMS, status="ok")
+
+
+def _dataset(root: Path, name: str, jobs: list[Job], settings: dict[str, Any]) -> ReidDataset:
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    for job in sorted(jobs, key=lambda job: job.name):
+        splits[job.split].append(
+            Record(str(root), f"{SPLIT_FOLDERS[job.split]}/{job.name}", job.pid, job.camid, job.split)
+        )
+    return ReidDataset(_card(name, settings), root, splits["train"], splits["query"], splits["gallery"])
+
+
+def _write_card(building: Path, name: str, jobs: list[Job], settings: dict[str, Any]) -> None:
+    write_card(building, _card(name, settings), _dataset(building, name, jobs, settings), settings)
+
+
+def _swap_in(building: Path, root: Path) -> None:
+    """Put the finished folder in the place of an earlier one."""
+    old = root.parent / f"{TEMPORARY_PREFIX}old-{root.name}"
+    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if root.exists():
+            os.replace(root, old)
+        failpoint()
+        os.replace(building, root)
+    except OSError as error:
+        raise EnvironmentFault(f"cannot put '{printable(root)}' in place: {error.strerror}.") from error
+    failpoint()
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@lru_cache(maxsize=128)
+def _pool_scene(seed: int, network: str, camera: int, number: int) -> Scene:
+    return draw_scene(seed, network, camera, number)
+
+
+def sample(seed: int, index: int, network: str, *, empty: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One independent training sample for a segmenter: (image (128, 64, 3) uint8 RGB, alpha (128, 64) float32 in [0, 1],
+    plate (128, 64, 3) uint8). The same (seed, index, network) gives the same sample.
+
+    Every sample has a person of its own, a camera look of its own and wider nuisances than a data set; the places come from
+    a pool of POOL scenes per camera that a process draws once. With the chance `empty` nobody is in the picture (alpha 0).
+    """
+    rng = np.random.default_rng([seed & 0xFFFFFFFF, index, zlib.crc32(network.encode()), 41])
+    camera, number = int(rng.integers(1, network_of(network).cameras + 1)), int(rng.integers(POOL))
+    scene = _pool_scene(seed, network, camera, number)
+    person = None if rng.uniform() < empty else draw_appearance(int(rng.integers(2**31)), network, 1)
+    look = draw_look(int(rng.integers(2**31)), network, camera, spread=1.8)
+    nuisance = Nuisance(others=0.35, occluders=0.18, spread=1.8, loose=1.5)
+    picture = compose(person, scene, look, rng, nuisance, float(rng.uniform(0, 2 * np.pi)))
+    image = decode_image(encode_jpeg(picture.image, picture.quality))
+    if rng.uniform() < 0.5:
+        return image[:, ::-1].copy(), picture.alpha[:, ::-1].copy(), picture.plate[:, ::-1].copy()
+    return image, picture.alpha, picture.plate

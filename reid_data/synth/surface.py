@@ -1,0 +1,123 @@
+"""Grids of points in space: tubes, ellipsoids and boxes, the stuff that bodies, clothes and things are made of.
+
+Space is in metres: x to the person's left, y up, z the way the person faces. A surface is a (R, U, 3) float32 grid of
+R rings of U points; a ring runs back (u = 0), left (0.25), front (0.5), right (0.75), back (1), and rings run from the
+top, or from the trunk, outwards.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FORWARD = np.array([0.0, 0.0, 1.0], np.float32)
+LEFT = np.array([1.0, 0.0, 0.0], np.float32)
+PERSON = 1
+THING = 2
+
+
+@dataclass(frozen=True)
+class Material:
+    """How a surface looks: `texture` (h, w, 3) float32 linear RGB over (v, u), folds and shine.
+
+    `fold_map` picks one of the fold maps, `folds` is their strength (0 none), `shine` the strength of the highlight.
+    `cutout` (h, w) bool over (v, u), where given: False = no surface there (hairlines, straw hats).
+    """
+
+    texture: np.ndarray
+    folds: float = 0.0
+    fold_map: int = 0
+    fold_scale: tuple[float, float] = (1.0, 1.0)
+    shine: float = 0.0
+    cutout: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A grid of points (R, U, 3) with its material; `layer` is PERSON or THING; `open_back` keeps the inside visible."""
+
+    points: np.ndarray
+    material: Material
+    layer: int = PERSON
+    open_back: bool = False
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    """`vector` (..., 3) scaled to length 1."""
+    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
+
+
+def tube(
+    centres: np.ndarray, radii: np.ndarray, lateral: np.ndarray = LEFT, *, num_u: int = 20, power: float = 2.0
+) -> np.ndarray:
+    """A tube (R, num_u, 3) around `centres` (R, 3) with `radii` (R, 2) = (sideways, front to back).
+
+    `lateral` (3,) or (R, 3) is the sideways axis, `power` the exponent of the superellipse (2 = ellipse, 4 = box).
+    """
+    direction = unit(np.gradient(centres, axis=0))
+    lateral = np.broadcast_to(lateral, centres.shape)
+    side = unit(lateral - np.sum(lateral * direction, axis=1, keepdims=True) * direction)
+    front = np.cross(direction, side)
+    angle = np.linspace(0, 2 * np.pi, num_u, dtype=np.float32)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    if power != 2.0:
+        sine = np.sign(sine) * np.abs(sine) ** (2 / power)
+        cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    ring = side[:, None] * (radii[:, :1] * sine)[..., None] - front[:, None] * (radii[:, 1:] * cosine)[..., None]
+    return (centres[:, None] + ring).astype(np.float32)
+
+
+def profile(keys: np.ndarray, num_rings: int) -> np.ndarray:
+    """Resample `keys` (K, C), the first column rising from 0 to 1, at `num_rings` even steps; smooth between the keys.
+
+    Returns (num_rings, C - 1): the columns after the first.
+    """
+    steps = np.linspace(0, 1, num_rings)
+    fine = np.linspace(0, 1, num_rings * 4 - 3)
+    columns = [np.interp(fine, keys[:, 0], column) for column in keys.T[1:]]
+    kernel = np.array([1, 3, 4, 3, 1]) / 12
+    smooth = [np.convolve(np.pad(column, 2, mode="edge"), kernel, mode="valid") for column in columns]
+    return np.stack([np.interp(steps, fine, column) for column in smooth], axis=1).astype(np.float32)
+
+
+def bent(joints: np.ndarray, num_rings: int, *, rounding: int = 2) -> np.ndarray:
+    """Centres (num_rings, 3) along the polyline `joints` (J, 3), with rounded corners and even steps per length."""
+    lengths = np.linalg.norm(np.diff(joints, axis=0), axis=1)
+    along = np.concatenate([[0], np.cumsum(lengths)])
+    steps = np.linspace(0, along[-1], num_rings)
+    line = np.stack([np.interp(steps, along, column) for column in joints.T], axis=1)
+    for _ in range(rounding):
+        inner = (line[:-2] + 2 * line[1:-1] + line[2:]) / 4
+        line = np.concatenate([line[:1], inner, line[-1:]])
+    return line.astype(np.float32)
+
+
+def ellipsoid(
+    centre: np.ndarray, radii: np.ndarray, axes: np.ndarray | None = None, *, power: float = 2.0
+) -> np.ndarray:
+    """An ellipsoid or rounded box (11, 18, 3); `radii` (3,) sideways, up, front; `axes` (3, 3) rows the same three."""
+    axes = np.eye(3, dtype=np.float32) if axes is None else axes
+    tilt = np.linspace(0.02, np.pi - 0.02, 11)
+    height, width = np.cos(tilt), np.sin(tilt)
+    if power != 2.0:
+        height = np.sign(height) * np.abs(height) ** (2 / power)
+        width = np.abs(width) ** (2 / power)
+    angle = np.linspace(0, 2 * np.pi, 18)
+    sine, cosine = np.sin(angle), -np.cos(angle)
+    if power != 2.0:
+        sine = np.sign(sine) * np.abs(sine) ** (2 / power)
+        cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    local = np.stack(
+        [
+            width[:, None] * sine * radii[0],
+            np.broadcast_to(height[:, None] * radii[1], (11, 18)),
+            width[:, None] * cosine * radii[2],
+        ],
+        axis=-1,
+    )
+    return (centre + local @ axes).astype(np.float32)
+
+
+def rotation_y(angle: float) -> np.ndarray:
+    """Matrix (3, 3) for row vectors: turns forward towards left by `angle` radians."""
+    sine, cosine = np.sin(angle), np.cos(angle)
+    return np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], np.float32)
