@@ -2,6 +2,7 @@
 
 import click
 
+from .compose import composite, preview
 from .errors import run
 from .inspection import check, doctor, env, import_command
 from .make import synth
@@ -29,6 +30,8 @@ app.add_command(import_command)
 app.add_command(env)
 app.add_command(doctor)
 app.add_command(synth)
+app.add_command(composite)
+app.add_command(preview)
 
 
 def main() -> None:

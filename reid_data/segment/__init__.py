@@ -1,0 +1,33 @@
+"""Segmenters: the table `SEGMENTERS`. Heavy ones are imported inside their builder."""
+
+from collections.abc import Callable
+
+from reid_data.errors import unknown_name
+from reid_data.segment.base import Segmenter
+
+DEFAULT_SEGMENTER = "grabcut"
+
+
+def _grabcut() -> Segmenter:
+    from reid_data.segment.grabcut import GrabCutSegmenter
+
+    return GrabCutSegmenter()
+
+
+def _precomputed() -> Segmenter:
+    from reid_data.segment.precomputed import PrecomputedSegmenter
+
+    return PrecomputedSegmenter()
+
+
+SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
+    "grabcut": _grabcut,
+    "precomputed": _precomputed,
+}
+
+
+def build_segmenter(name: str) -> Segmenter:
+    """The segmenter called `name` in `SEGMENTERS`. Raises UsageError for an unknown name."""
+    if name not in SEGMENTERS:
+        raise unknown_name("segmenter", name, SEGMENTERS)
+    return SEGMENTERS[name]()

@@ -1,0 +1,202 @@
+"""`reid-data` commands that make composites and show them."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .errors import EXIT_FAILED_ITEMS
+from .options import (
+    Progress,
+    data_root_option,
+    dry_run_option,
+    json_option,
+    limit_option,
+    say,
+    seed_option,
+    workers_option,
+)
+
+if TYPE_CHECKING:
+    from reid_data.build import Built
+    from reid_data.build_settings import CompositeSettings
+
+
+@click.command()
+@click.option("--fg", required=True, metavar="SET", help="Whose people: a set's name or path.")
+@click.option("--bg", required=True, metavar="SET", help="Whose backgrounds: a set's name or path.")
+@click.option("--out", default="composite", show_default=True, help="Name below the data root, or a path with a slash.")
+@data_root_option
+@click.option("--segmenter", default="grabcut", show_default=True, help="How people are cut out: grabcut, precomputed.")
+@click.option("--min-quality", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Gate on masks.")
+@click.option("--pairing", default="random", show_default=True, help="Which plate: random, camera, identity.")
+@click.option("--max-reuse", type=click.IntRange(min=1), default=6, show_default=True, help="Images per plate.")
+@click.option("--blend", default="feather", show_default=True, help="Edge of the pasted person: feather, hard.")
+@click.option(
+    "--luminance/--no-luminance", default=True, show_default=True, help="Brighten the person for the plate's light."
+)
+@click.option(
+    "--sharpness/--no-sharpness", default=True, show_default=True, help="Blur the plate to the person's sharpness."
+)
+@click.option("--shadow/--no-shadow", default=True, show_default=True, help="Contact shadow under the feet.")
+@click.option(
+    "--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the one final encoding."
+)
+@seed_option
+@workers_option
+@limit_option("At most N images of each split.")
+@click.option("--overwrite", is_flag=True, help="Start afresh if this command wrote --out with other settings.")
+@dry_run_option
+@json_option
+def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> int:
+    """Put the people of one set before backgrounds of another: a new set in Market layout.
+
+    Train images get plates of the train side, query and gallery images plates of the test side. The same command goes on
+    where an interrupted one stopped.
+
+    \b
+    Example:
+      reid-data composite --fg market --bg duke
+      reid-data composite --fg market --bg duke --pairing camera --out by-camera --limit 300
+    """
+    from reid_data.build import build_composite
+    from reid_data.datasets import load_dataset
+    from reid_data.parallel import default_workers
+    from reid_data.segment import build_segmenter
+
+    settings, segmenter = _settings(options), build_segmenter(options["segmenter"])
+    people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
+    for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
+        say(f"Notice: {notice}")
+    target = output_path(out, data_root)
+    if options["dry_run"]:
+        return _print_outlook(people, scenes, target, segmenter, settings, options)
+    workers = options["workers"] or default_workers()
+    with Stages() as stages:
+        built = build_composite(
+            people,
+            scenes,
+            target,
+            segmenter,
+            settings,
+            workers=workers,
+            overwrite=options["overwrite"],
+            progress=stages,
+        )
+    _print_built(built, as_json=options["as_json"])
+    return EXIT_FAILED_ITEMS if built.failed else 0
+
+
+def output_path(out: str, data_root: Path) -> Path:
+    """`--out NAME` is a folder below the data root; a value with a slash is a path."""
+    return Path(out).expanduser() if "/" in out else data_root / out
+
+
+class Stages:
+    """A `Progress` per stage, begun when the stage first reports."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.line: Progress | None = None
+
+    def __enter__(self) -> "Stages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.line is not None:
+            self.line.__exit__()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report `done` of `total` in `stage`."""
+        if stage != self.name or self.line is None:
+            self.__exit__()
+            self.name, self.line = stage, Progress(stage)
+        self.line(done, total)
+
+
+def _settings(options: dict[str, Any]) -> "CompositeSettings":
+    from reid_data.background import PlateSettings
+    from reid_data.build_settings import CompositeSettings
+    from reid_data.compose.picture import Steps
+    from reid_data.compose.recipe import PlanSettings
+
+    gate = options["min_quality"]
+    return CompositeSettings(
+        PlanSettings(gate, options["pairing"], options["max_reuse"], options["seed"]),
+        PlateSettings(min_quality=gate),
+        Steps(options["blend"], options["luminance"], options["sharpness"], options["shadow"], options["jpeg_quality"]),
+        options["limit"],
+    )
+
+
+def _print_outlook(
+    people: Any, scenes: Any, target: Path, segmenter: Any, settings: "CompositeSettings", options: dict[str, Any]
+) -> int:
+    """What a run would do."""
+    from reid_data.build_settings import outlook
+
+    plan = outlook(people, scenes, target, segmenter, settings, overwrite=options["overwrite"])
+    if options["as_json"]:
+        click.echo(json.dumps(plan, indent=2))
+        return 0
+    images = ", ".join(f"{split} {number:,}" for split, number in plan["images"].items())
+    click.echo(f"{plan['state']}: '{plan['out']}'")
+    click.echo(f"images: {images} ({plan['done']:,} done)")
+    click.echo(f"plates: about {plan['plates']:,}; space: about {plan['bytes'] / 1e6:,.0f} MB")
+    return 0
+
+
+def _print_built(built: "Built", *, as_json: bool) -> None:
+    from .tables import print_table
+
+    if as_json:
+        result = {"path": str(built.root), "counts": built.counts, "plates": built.plates, "crops_tried": built.tried}
+        click.echo(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))
+        return
+    statuses = ("ok", "flagged", "dropped", "failed")
+    rows = [[split, *(f"{part.get(status, 0):,}" for status in statuses)] for split, part in built.counts.items()]
+    print_table(["split", *statuses], rows)
+    click.echo(f"{built.plates:,} plates from {built.tried:,} crops tried.")
+    say(
+        f"'{built.root}' was finished already; --overwrite makes it anew."
+        if built.was_finished
+        else f"Wrote '{built.root}'."
+    )
+    if built.failed:
+        say(f"{built.failed:,} images could not be used; the reasons are in '{built.root / 'manifest.jsonl'}'.")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--num", type=click.IntRange(min=1), default=24, show_default=True, help="Images shown.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Picture to write.  [default: NAME-preview.jpg beside the set]"
+)
+@data_root_option
+def preview(name: str, num: int, out: Path | None, data_root: Path) -> None:
+    """A contact sheet of a composite set: source, mask, plate, composite. Prints where it lies.
+
+    \b
+    Example:
+      reid-data preview composite --num 48
+    """
+    from reid_data.build_settings import load_source
+    from reid_data.contact_sheet import composite_strips, contact_sheet
+    from reid_data.errors import InputError
+    from reid_data.images import write_image
+    from reid_data.manifest import read_manifest
+    from reid_data.segment import build_segmenter
+
+    root = output_path(name, data_root)
+    manifest = read_manifest(root)
+    if manifest is None or manifest.header["command"] != "composite":
+        raise InputError(
+            f"'{root}' is no set made by 'reid-data composite'. Give the name of one below --data-root, or its path."
+        )
+    sources = manifest.header["sources"]
+    people, scenes = (load_source(root, sources[role], data_root) for role in ("foreground", "background"))
+    strips = composite_strips(root, people, scenes, build_segmenter(manifest.header["settings"]["segmenter"]), num)
+    target = out or root.parent / f"{root.name}-preview.jpg"
+    write_image(target, contact_sheet(strips))
+    click.echo(str(target))

@@ -1,0 +1,33 @@
+"""From a mask to the alpha that is pasted: hard or feathered; the table `BLENDS`."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+
+def hard(alpha: np.ndarray) -> np.ndarray:
+    """(H, W) float32 in [0, 1] -> 0 or 1: the plain cut-out that everything else is compared with."""
+    return (alpha > 0.5).astype(np.float32)
+
+
+def feather(alpha: np.ndarray) -> np.ndarray:
+    """A soft edge about two pixels wide, pulled in by half a pixel; (H, W) float32 in [0, 1].
+
+    The mean of a mask and its erosion by one pixel has its edge half a pixel further in; a little blur then softens
+    what a hard mask leaves as steps. Beyond the picture's border the mask goes on as at the border, so that legs cut by
+    it stay whole.
+    """
+    eroded = cv2.erode(alpha, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    pulled = (alpha + eroded) / 2
+    return cv2.GaussianBlur(pulled, (0, 0), 0.6, borderType=cv2.BORDER_REPLICATE)
+
+
+def paste(image: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """`image` over `plate`: both (H, W, 3) uint8 or float32 in [0, 255]; alpha (H, W); gives (H, W, 3) uint8."""
+    weight = alpha[:, :, None]
+    mixed = weight * image.astype(np.float32) + (1 - weight) * plate.astype(np.float32)
+    return np.rint(np.clip(mixed, 0, 255)).astype(np.uint8)
+
+
+BLENDS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"hard": hard, "feather": feather}

@@ -1,0 +1,108 @@
+"""Contact sheets: rows of pictures to look at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from reid_data.background import PlateSettings, fit_plate, make_plate
+from reid_data.errors import ImageError, InputError
+from reid_data.files import printable
+from reid_data.images import read_image, read_record
+from reid_data.manifest import Row, read_manifest
+from reid_data.records import Record, ReidDataset
+from reid_data.segment.base import Segmenter
+from reid_data.segment.cache import MaskCache, Masked
+
+TITLES = ("source", "mask", "plate", "composite")
+CELL = (192, 96)
+GAP = 4
+CAPTION = 14
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Pictures that belong together, (H, W, 3) uint8 RGB of any size each, and a caption."""
+
+    pictures: tuple[np.ndarray, ...]
+    caption: str
+
+
+def contact_sheet(strips: Sequence[Strip], titles: Sequence[str] = TITLES, columns: int = 3) -> np.ndarray:
+    """`strips` in `columns` beside each other, titles on top, captions below: (H, W, 3) uint8 RGB."""
+    num = len(titles)
+    width = num * (CELL[1] + GAP) + 2 * GAP
+    height = CELL[0] + CAPTION + GAP
+    rows = -(-len(strips) // columns)
+    sheet = np.full((CAPTION + rows * height, columns * width, 3), 255, np.uint8)
+    for column in range(min(columns, len(strips))):
+        for number, title in enumerate(titles):
+            _write(sheet, title, column * width + number * (CELL[1] + GAP), CAPTION - 4)
+    for index, strip in enumerate(strips):
+        top, left = CAPTION + index // columns * height, index % columns * width
+        for number, picture in enumerate(strip.pictures):
+            x = left + number * (CELL[1] + GAP)
+            sheet[top : top + CELL[0], x : x + CELL[1]] = _fit(picture)
+        _write(sheet, strip.caption, left, top + CELL[0] + CAPTION - 4)
+    return sheet
+
+
+def _fit(picture: np.ndarray) -> np.ndarray:
+    """A picture scaled into a cell, on light grey."""
+    scale = min(CELL[0] / picture.shape[0], CELL[1] / picture.shape[1])
+    size = (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale)))
+    small = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    cell = np.full((*CELL, 3), 235, np.uint8)
+    top, left = (CELL[0] - size[0]) // 2, (CELL[1] - size[1]) // 2
+    cell[top : top + size[0], left : left + size[1]] = small
+    return cell
+
+
+def _write(sheet: np.ndarray, text: str, x: int, y: int) -> None:
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(sheet, plain, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (40, 40, 40), 1, cv2.LINE_AA)
+
+
+def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, segmenter: Segmenter, num: int) -> list[Strip]:
+    """Source, mask, plate and composite of `num` images spread evenly over a composite set.
+
+    Masks come from the cache or are made again; plates are made again. Raises InputError if the set has no manifest or no
+    images.
+    """
+    manifest = read_manifest(root)
+    if manifest is None:
+        raise InputError(f"'{printable(root)}' has no manifest.jsonl: it is no set made by 'reid-data composite'.")
+    rows = [row for row in manifest.of_kind("image") if row["sha256"]]
+    if not rows:
+        raise InputError(f"'{printable(root)}' holds no finished images yet. Run the 'composite' command to its end.")
+    chosen = sorted({round(index) for index in np.linspace(0, len(rows) - 1, min(num, len(rows)))})
+    settings = manifest.header["settings"]
+    plates = PlateSettings(**{key[6:]: value for key, value in settings.items() if key.startswith("plate_")})
+    cache = MaskCache(segmenter)
+    people, scenes = ({record.name: record for record in dataset.records} for dataset in (fg, bg))
+    return [_strip(root, rows[index], people, scenes, cache, plates) for index in chosen]
+
+
+def _strip(
+    root: Path,
+    row: Row,
+    people: dict[str, Record],
+    scenes: dict[str, Record],
+    cache: MaskCache,
+    plates: PlateSettings,
+) -> Strip:
+    blank = np.full((*CELL, 3), 235, np.uint8)
+    caption = f"{Path(row['name']).stem[:22]} q {row['mask_quality']:.2f} {row['status']}"
+    try:
+        composite = read_image(str(root / row["name"]))
+        source = read_record(people[row["source"]])
+        person, scene = cache.masked([people[row["source"]], scenes[row["background"]]])
+    except (ImageError, KeyError):
+        return Strip((blank, blank, blank, blank), f"{caption}: a source is missing")
+    if not isinstance(person, Masked) or not isinstance(scene, Masked):
+        return Strip((source, blank, blank, composite), f"{caption}: a source is unusable")
+    mask = np.repeat(np.rint(person.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
+    plate = fit_plate(make_plate(scene.image, scene.alpha, plates)[0], (source.shape[0], source.shape[1]))
+    return Strip((source, mask, plate, composite), caption)

@@ -1,0 +1,125 @@
+"""`manifest.jsonl`: one header with the settings, then one row per item; the memory of an interrupted run."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from reid_data.errors import EnvironmentFault, InputError
+from reid_data.files import failpoint, printable, write_atomic
+
+MANIFEST_FILE = "manifest.jsonl"
+SCHEMA = "reid-manifest/1"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a manifest file holds: `header`, `rows` in written order, and the byte length up to the end of each row.
+
+    `ends[0]` is the end of the header, `ends[n]` that of the n-th row. A torn last line is left out.
+    """
+
+    header: Row
+    rows: list[Row]
+    ends: list[int]
+
+    def of_kind(self, kind: str) -> list[Row]:
+        """The rows whose `row` is `kind`."""
+        return [row for row in self.rows if row["row"] == kind]
+
+
+def make_header(command: str, settings: Row, **extra: Any) -> Row:
+    """The first row: which command wrote the set, with which settings."""
+    return {"row": "header", "schema": SCHEMA, "command": command, "settings": settings, **extra}
+
+
+def encode_row(row: Row) -> bytes:
+    """One line of JSON: keys sorted, ASCII only."""
+    return (json.dumps(row, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
+
+
+def read_manifest(root: Path) -> Manifest | None:
+    """The manifest below `root`; None if there is none. Raises InputError if its header is not ours."""
+    path = root / MANIFEST_FILE
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(f"'{printable(path)}' cannot be read: {error.strerror}.") from error
+    rows: list[Row] = []
+    ends: list[int] = []
+    end = 0
+    for line in data.splitlines(keepends=True):
+        row = _parse(line)
+        if row is None:
+            break
+        end += len(line)
+        rows.append(row)
+        ends.append(end)
+    if not rows or rows[0].get("schema") != SCHEMA:
+        raise InputError(f"'{printable(path)}' is no manifest of this tool: its first line should hold \"{SCHEMA}\".")
+    return Manifest(rows[0], rows[1:], ends)
+
+
+def _parse(line: bytes) -> Row | None:
+    """A whole row, or None for a line that was cut off."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "row" in row else None
+
+
+def differences(old: Row, new: Row) -> list[str]:
+    """Settings that differ, one line each: `seed: 0 there, 1 now`."""
+    keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    return [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def start_manifest(root: Path, header: Row, rows: Iterable[Row] = ()) -> None:
+    """Write a manifest that holds `header` and the first `rows`, whole or not at all."""
+    write_atomic(root / MANIFEST_FILE, b"".join([encode_row(header), *map(encode_row, rows)]))
+
+
+class ManifestWriter:
+    """Appends rows to a manifest that exists, after cutting it to its first `length` bytes. A context manager."""
+
+    def __init__(self, root: Path, length: int) -> None:
+        self.path = root / MANIFEST_FILE
+        self.length = length
+
+    def __enter__(self) -> "ManifestWriter":
+        try:
+            self.file = open(self.path, "r+b", buffering=0)
+            self.file.truncate(self.length)
+            self.file.seek(0, os.SEEK_END)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write '{printable(self.path)}': {error.strerror}.") from error
+        return self
+
+    def append(self, row: Row) -> None:
+        """Add one row; call it after the row's files are in place."""
+        failpoint()
+        try:
+            self.file.write(encode_row(row))
+        except OSError as error:
+            raise EnvironmentFault(f"cannot write '{printable(self.path)}': {error.strerror}. Free space.") from error
+        failpoint()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.file.close()

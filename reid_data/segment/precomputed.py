@@ -1,0 +1,74 @@
+"""Masks that lie on disk already: a synthetic set's own, or another tool's."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from reid_data.errors import ImageError, InputError
+from reid_data.files import printable
+from reid_data.images import read_bytes, read_mask
+from reid_data.masks import judge
+from reid_data.records import SPLIT_FOLDERS, Record
+
+MASK_FOLDER = "masks"
+
+
+@dataclass(frozen=True)
+class PrecomputedSegmenter:
+    """Reads `<mask root>/<the image's name with .png>`, else `<mask root>/<split folder>/<stem>.png`.
+
+    `roots` maps a set's folder to its mask root; a set that is not in it has its masks in its own `masks/`. A picture
+    without a mask counts as one without a person.
+    """
+
+    roots: dict[str, str] = field(default_factory=dict)
+
+    name = "precomputed"
+    cached = False
+    max_workers = None
+
+    def digest(self, records: Sequence[Record] = ()) -> str:
+        """See `Segmenter`; here of the mask files' content. Raises InputError when `records` have no masks at all."""
+        total = hashlib.sha256(b"precomputed 1\n")
+        found = 0
+        for record in records:
+            path = self._find(record)
+            if path is not None:
+                found += 1
+                total.update(os.fsencode(record.name) + b"\0" + hashlib.sha256(read_bytes(path)).digest())
+        if records and not found:
+            raise InputError(
+                f"no masks for '{printable(records[0].root)}': expected files like '{printable(self._places(records[0])[0])}'. "
+                "Make them there, or choose another --segmenter."
+            )
+        return total.hexdigest()
+
+    def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+        """See `Segmenter`."""
+        alphas = [self._one(record, image) for record, image in zip(records, images, strict=True)]
+        return alphas, [judge(alpha).quality for alpha in alphas]
+
+    def _one(self, record: Record, image: np.ndarray) -> np.ndarray:
+        path = self._find(record)
+        if path is None:
+            return np.zeros(image.shape[:2], np.float32)
+        try:
+            alpha = read_mask(path)
+        except ImageError as error:
+            raise ImageError(f"its mask '{printable(path)}' {error}") from error
+        if alpha.shape != image.shape[:2]:
+            got, expected = "x".join(map(str, alpha.shape)), "x".join(map(str, image.shape[:2]))
+            raise ImageError(f"its mask '{printable(path)}' is {got}, the image {expected} (height x width)")
+        return alpha
+
+    def _places(self, record: Record) -> list[str]:
+        root = Path(self.roots.get(record.root) or os.path.join(record.root, MASK_FOLDER))
+        beside = root / PurePosixPath(record.name).with_suffix(".png")
+        return [str(beside), str(root / SPLIT_FOLDERS[record.split] / f"{record.stem}.png")]
+
+    def _find(self, record: Record) -> str | None:
+        return next((path for path in self._places(record) if os.path.lexists(path)), None)

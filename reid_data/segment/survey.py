@@ -1,0 +1,79 @@
+"""Masks of many records over several processes: what each one is like, the masks themselves left in the cache."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from reid_data.masks import thumbnail
+from reid_data.parallel import ordered_map
+from reid_data.records import Record
+from reid_data.segment.base import Segmenter
+from reid_data.segment.cache import MaskCache, Masked, Unusable
+
+BATCH = 16
+Progress = Callable[[int, int], None]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class MaskInfo:
+    """A mask in brief: hash of the image file, image size (height, width), quality, share of the crop, what speaks
+    against it, and the mask as a (32, 16) uint8 thumbnail."""
+
+    record: Record
+    sha256: str
+    size: tuple[int, int]
+    quality: float
+    area: float
+    reasons: tuple[str, ...]
+    thumb: np.ndarray
+
+
+def survey(
+    records: Sequence[Record], segmenter: Segmenter, workers: int, progress: Progress | None = None
+) -> Iterator[MaskInfo | Unusable]:
+    """Yield the `MaskInfo` (or the reason why there is none) of each record in order; masks not yet kept are made."""
+    yield from map_masked(mask_info, records, segmenter, workers, progress)
+
+
+def mask_info(masked: Masked) -> MaskInfo:
+    """A mask in brief."""
+    verdict = masked.verdict
+    size = (masked.image.shape[0], masked.image.shape[1])
+    return MaskInfo(
+        masked.record, masked.sha256, size, masked.quality, verdict.area, verdict.reasons, thumbnail(masked.alpha > 0.5)
+    )
+
+
+def map_masked(
+    function: Callable[[Masked], Result],
+    records: Sequence[Record],
+    segmenter: Segmenter,
+    workers: int,
+    progress: Progress | None = None,
+) -> Iterator[Result | Unusable]:
+    """Yield `function(Masked)` of each record in order; `function` travels by name or as a partial of such a one."""
+    batches = [(function, records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
+    workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
+    done = 0
+    for results in ordered_map(_run, batches, workers, chunk=1, initializer=_start, initargs=(segmenter,)):
+        yield from results
+        done += len(results)
+        if progress is not None:
+            progress(done, len(records))
+
+
+_cache: MaskCache | None = None
+
+
+def _start(segmenter: Segmenter) -> None:
+    global _cache
+    _cache = MaskCache(segmenter)
+
+
+def _run(batch: tuple[Callable[[Masked], Result], Sequence[Record]]) -> list[Result | Unusable]:
+    function, records = batch
+    assert _cache is not None, "the worker was not started with _start"
+    return [one if isinstance(one, Unusable) else function(one) for one in _cache.masked(records)]
