@@ -3,6 +3,8 @@
 import click
 
 from .errors import run
+from .fit import evaluate, fetch_weights, fit, options
+from .grid import matrix
 from .options import Commands
 
 
@@ -17,6 +19,13 @@ def app() -> None:
       reid-train evaluate base --test market,duke
       reid-train matrix --train composite --test market,duke
     """
+
+
+app.add_command(fit)
+app.add_command(evaluate)
+app.add_command(matrix)
+app.add_command(options)
+app.add_command(fetch_weights)
 
 
 def main() -> None:

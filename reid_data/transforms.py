@@ -12,14 +12,14 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
     "1"  # read at import: albumentations would ask a package registry for its newest version
 )
 
-import albumentations as A  # noqa: E402 - after the line above, on purpose
-import numpy as np  # noqa: E402
+import albumentations as A
+import numpy as np
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
 def draw_seed(seed: int, name: str, epoch: int, position: int) -> int:
-    """The seed (0 .. 2^32 - 1) of one draw: a function of the run's seed, the record's name, the epoch and the draw's position in it."""
+    """The seed (0 .. 2^32 - 1) of one draw: f(the run's seed, the record's name, the epoch, the draw's position in it)."""
     text = f"{seed}\0{epoch}\0{position}\0".encode() + os.fsencode(name)
     return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little")
 

@@ -1,7 +1,8 @@
 """Every experimental setting: one field each, with its default, meaning, source and check. Imports no torch.
 
 A field is at once a flag of `reid-train fit` (`test_feature` -> `--test-feature`), a key of a TOML recipe and a row of
-`reid-train options`. `stage` says what a change of it invalidates: `train` the training, `test` only the tests.
+`reid-train options`. `stage` says what a change of it invalidates: `train` the training, `test` only the tests,
+`run` nothing.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from typing import Any
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import settings_digest
 
+IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 STUDY = "the reference study"
 ASSUMED = "assumed: the usual UDA re-ID code"
 BOT = "Luo et al. 2019, Bag of Tricks (arXiv:1903.07071)"
@@ -43,34 +45,42 @@ class TrainSettings:
     """All experimental settings of one training and its tests; checked when made, hashable, printable."""
 
     # network
-    backbone: str = setting("resnet50", "Network below the pooling.", STUDY, choices=("resnet18", "resnet34", "resnet50", "resnet101"))
+    backbone: str = setting(
+        "resnet50", "Network below the pooling.", STUDY, choices=("resnet18", "resnet34", "resnet50", "resnet101")
+    )
     weights: str = setting("imagenet", "What the network starts from.", STUDY, form="imagenet|none|PATH")
     last_stride: int = setting(1, "Stride of the last stage; 1 keeps twice the resolution.", BOT, least=1, most=2)
     pooling: str = setting("gap", "Average (gap) or generalised-mean pooling.", STUDY, choices=("gap", "gem"))
-    embedding: int = setting(0, "Width of a linear layer between pooling and neck; none or 0: no such layer.", STUDY, least=0, form="none|N")
-    neck: str = setting("bn", "Batch normalisation before the classifier, its bias frozen at 0.", STUDY, choices=("bn", "none"))
+    embedding: int = setting(
+        0, "Width of a linear layer between pooling and neck; none or 0: no such layer.", STUDY, least=0, form="none|N"
+    )
+    neck: str = setting(
+        "bn", "Batch normalisation before the classifier, its bias frozen at 0.", STUDY, choices=("bn", "none")
+    )
     normalize: bool = setting(True, "L2-normalise the features that the classifier sees.", STUDY)
     # classifier
     classifier_init: str = setting(
         "normal",
-        "Start of the class weights: N(0, 0.001), or the mean feature of each class (calibrated: after estimating the neck's statistics).",
+        "Start of the class weights: N(0, 0.001), or each class's mean feature (calibrated: the neck's statistics estimated first).",
         STUDY,
         choices=("normal", "centroid", "centroid-calibrated"),
     )
     classifier_norm: str = setting(
         "free",
-        "Class weights: free; projected onto the unit sphere in place before every forward; or normalised inside the forward (cosine).",
+        "Class weights: free, projected onto the unit sphere in place before every forward, or normalised inside it (cosine).",
         STUDY,
         choices=("free", "project", "cosine"),
     )
     head: str = setting(
         "linear",
-        "Logits: linear, or with an additive margin on the angle (arcface) or its cosine (cosface); margin heads always use the cosine.",
+        "Logits: linear, or with a margin on the angle (arcface) or its cosine (cosface); margin heads always use the cosine.",
         "arXiv:1801.07698, arXiv:1801.09414",
         choices=("linear", "arcface", "cosface"),
     )
     margin: float = setting(0.35, "Margin of arcface (radians) and cosface.", "arXiv:1801.09414", least=0, most=1.5)
-    classifier_lr_mult: float = setting(1.0, "Learning rate of the classifier over that of the network.", STUDY, above=0)
+    classifier_lr_mult: float = setting(
+        1.0, "Learning rate of the classifier over that of the network.", STUDY, above=0
+    )
     temperature: float = setting(0.1, "Softmax temperature T: logits / T.", f"{STUDY}; base value {ASSUMED}", above=0)
     temperature_schedule: str = setting(
         "constant",
@@ -82,39 +92,65 @@ class TrainSettings:
     temperature_end: float = setting(0.05, "Last T of the linear and cosine schedules.", "ours", above=0)
     # input
     size: str = setting("256x128", "Input height x width.", STUDY, form="HxW")
-    norm: str = setting("imagenet", "Channel mean and std of the input.", STUDY, form="imagenet|NAME|NAME:per-image|R,G,B/R,G,B")
+    norm: str = setting(
+        "imagenet", "Channel mean and std of the input.", STUDY, form="imagenet|NAME|NAME:per-image|R,G,B/R,G,B"
+    )
     flip: float = setting(0.5, "Probability of a horizontal flip.", ASSUMED, least=0, most=1)
-    pad_crop: int = setting(10, "Pixels of zero padding before a random crop back to size; 0: none.", ASSUMED, least=0, most=512)
+    pad_crop: int = setting(
+        10, "Pixels of zero padding before a random crop back to size; 0: none.", ASSUMED, least=0, most=512
+    )
     random_erasing: float = setting(0.5, "Probability of erasing a rectangle.", "arXiv:1708.04896", least=0, most=1)
     # batches
     sampler: str = setting("pk", "P identities x K images, or random images.", ASSUMED, choices=("pk", "random"))
     batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, least=1)
-    batch_images: int = setting(4, "K: images of each identity; a batch has P x K images under either sampler.", ASSUMED, least=1)
+    batch_images: int = setting(
+        4, "K: images of each identity; a batch has P x K images under either sampler.", ASSUMED, least=1
+    )
     epochs: int = setting(50, "Number of epochs.", ASSUMED, least=1)
     iterations: int = setting(400, "Steps in an epoch; 0: images / batch size, rounded up.", STUDY, least=0)
     accumulation: int = setting(1, "Batches whose gradients are averaged into one step.", "ours", least=1)
     # losses
-    label_smoothing: float = setting(0.0, "Label smoothing of the cross-entropy.", "arXiv:1512.00567", least=0, most=0.99)
-    triplet: float = setting(0.0, "Weight of the batch-hard triplet loss on the features before the neck.", "arXiv:1703.07737", least=0)
+    label_smoothing: float = setting(
+        0.0, "Label smoothing of the cross-entropy.", "arXiv:1512.00567", least=0, most=0.99
+    )
+    triplet: float = setting(
+        0.0, "Weight of the batch-hard triplet loss on the features before the neck.", "arXiv:1703.07737", least=0
+    )
     triplet_margin: str = setting("0.3", "Its margin, or soft for softplus.", BOT, form="FLOAT|soft")
-    centre: float = setting(0.0, "Weight of the centre loss on the features before the neck.", "Wen et al. 2016 (ECCV)", least=0)
-    centre_rate: float = setting(0.5, "How far a centre moves to its class's mean in a step.", "Wen et al. 2016 (ECCV)", above=0, most=1)
+    centre: float = setting(
+        0.0, "Weight of the centre loss on the features before the neck.", "Wen et al. 2016 (ECCV)", least=0
+    )
+    centre_rate: float = setting(
+        0.5, "How far a centre moves to its class's mean in a step.", "Wen et al. 2016 (ECCV)", above=0, most=1
+    )
     # optimiser
     optimiser: str = setting("adam", "Optimiser.", ASSUMED, choices=("adam", "adamw", "sgd"))
     lr: float = setting(3.5e-4, "Learning rate.", ASSUMED, above=0)
     weight_decay: float = setting(5e-4, "Weight decay.", ASSUMED, least=0)
     momentum: float = setting(0.9, "Momentum of sgd.", "usual", least=0, most=0.9999)
-    lr_schedule: str = setting("step", "Learning rate over the epochs.", ASSUMED, choices=("step", "cosine", "constant"))
+    lr_schedule: str = setting(
+        "step", "Learning rate over the epochs.", ASSUMED, choices=("step", "cosine", "constant")
+    )
     lr_step: str = setting("20", "Step schedule: every N epochs, or at the epochs N,M,...", ASSUMED, form="N|N,M,...")
     lr_gamma: float = setting(0.1, "Step schedule: factor at each step.", ASSUMED, above=0, most=1)
     warmup_epochs: int = setting(0, "Epochs of linear warm-up.", BOT, least=0)
-    warmup_factor: float = setting(0.01, "Where the warm-up starts, as a part of the learning rate.", BOT, above=0, most=1)
-    amp: str = setting("auto", "Autocast; auto: bf16 on CUDA, none on a CPU.", "ours", choices=("auto", "none", "bf16", "fp16"))
+    warmup_factor: float = setting(
+        0.01, "Where the warm-up starts, as a part of the learning rate.", BOT, above=0, most=1
+    )
+    amp: str = setting(
+        "auto", "Autocast; auto: bf16 on CUDA, none on a CPU.", "ours", choices=("auto", "none", "bf16", "fp16")
+    )
     seed: int = setting(0, "Seed of everything random.", "ours", least=0)
+    # no experimental settings: they change no result
+    checkpoint_every: int = setting(1, "Epochs between checkpoints.", "ours", least=1, stage="run")
     # tests
-    test_feature: str = setting("after", "Features before or after the neck.", BOT, choices=("before", "after"), stage="test")
+    test_feature: str = setting(
+        "after", "Features before or after the neck.", BOT, choices=("before", "after"), stage="test"
+    )
     flip_test: bool = setting(False, "Average the features of an image and its mirror image.", "usual", stage="test")
-    metric: str = setting("cosine", "Distance between features.", "usual", choices=("cosine", "euclidean"), stage="test")
+    metric: str = setting(
+        "cosine", "Distance between features.", "usual", choices=("cosine", "euclidean"), stage="test"
+    )
 
     def __post_init__(self) -> None:
         for name, field in fields().items():
@@ -134,12 +170,16 @@ class TrainSettings:
         if self.triplet and self.sampler == "pk" and self.batch_images < 2:
             raise UsageError("--triplet needs positives: expected --batch-images of at least 2.")
         if (self.triplet or self.centre) and self.batch_ids < 2 and self.sampler == "pk":
-            raise UsageError("--triplet and --centre need several identities in a batch: expected --batch-ids of at least 2.")
+            raise UsageError(
+                "--triplet and --centre need several identities in a batch: expected --batch-ids of at least 2."
+            )
         if self.neck == "bn" and self.batch_size < 2:
-            raise UsageError("batch normalisation needs at least 2 images in a batch: raise --batch-ids or --batch-images.")
+            raise UsageError(
+                "batch normalisation needs at least 2 images in a batch: raise --batch-ids or --batch-images."
+            )
         if self.triplet_margin != "soft":
             _number("triplet_margin", self.triplet_margin, float, least=0)
-        _ = self.lr_steps
+        _ = self.lr_steps, self.norm_numbers
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -148,6 +188,26 @@ class TrainSettings:
         if len(parts) != 2 or not all(part.isdecimal() for part in parts):
             raise UsageError(f"--size '{self.size}': expected HEIGHTxWIDTH, such as 256x128.")
         return int(parts[0]), int(parts[1])
+
+    @property
+    def norm_numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Channel (mean, std) that `norm` states itself; None if it names a data set."""
+        if self.norm == "imagenet":
+            return IMAGENET_NORM
+        try:
+            mean, std = (tuple(float(number) for number in half.split(",")) for half in self.norm.split("/"))
+        except ValueError:
+            return None
+        if (
+            len(mean) != 3
+            or len(std) != 3
+            or not all(0 <= value <= 1 for value in mean)
+            or not all(0 < value <= 1 for value in std)
+        ):
+            raise UsageError(
+                f"--norm '{self.norm}': expected three means and three stds in 0..1, such as 0.415,0.389,0.384/0.196,0.190,0.188."
+            )
+        return mean, std
 
     @property
     def batch_size(self) -> int:
@@ -177,7 +237,9 @@ class TrainSettings:
 
     def as_dict(self, stage: str | None = None) -> dict[str, Any]:
         """All settings, or those of one `stage`, by name."""
-        return {name: getattr(self, name) for name, field in fields().items() if stage in (None, field.metadata["stage"])}
+        return {
+            name: getattr(self, name) for name, field in fields().items() if stage in (None, field.metadata["stage"])
+        }
 
     def digest(self, stage: str | None = None) -> str:
         """Hexadecimal sha256 over the settings (of one `stage`)."""
@@ -211,7 +273,13 @@ def default_text(name: str) -> str:
     default = fields()[name].default
     if isinstance(default, bool):
         return flag(name) if default else flag(f"no_{name}")
-    return "none" if name == "embedding" and default == 0 else f"{default:g}" if isinstance(default, float) else str(default)
+    return (
+        "none"
+        if name == "embedding" and default == 0
+        else f"{default:g}"
+        if isinstance(default, float)
+        else str(default)
+    )
 
 
 def check_names(names: Iterable[str]) -> None:
@@ -277,7 +345,13 @@ def _truth(name: str, value: Any) -> bool:
 
 
 def _number(
-    name: str, value: Any, kind: type, *, least: float | None = None, above: float | None = None, most: float | None = None
+    name: str,
+    value: Any,
+    kind: type,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
 ) -> Any:
     try:
         number = kind(value)
@@ -286,7 +360,11 @@ def _number(
         exact = False
     if not exact:
         raise UsageError(f"{flag(name)} '{value}': expected {'a whole number' if kind is int else 'a number'}.")
-    if (least is not None and number < least) or (above is not None and number <= above) or (most is not None and number > most):
+    if (
+        (least is not None and number < least)
+        or (above is not None and number <= above)
+        or (most is not None and number > most)
+    ):
         low = f"at least {least:g}" if least is not None else f"above {above:g}" if above is not None else ""
         high = f"at most {most:g}" if most is not None else ""
         raise UsageError(f"{flag(name)} {value}: expected {' and '.join(filter(None, (low, high)))}.")

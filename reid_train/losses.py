@@ -17,10 +17,16 @@ def pairwise_distances(features_ND: Tensor, others_MD: Tensor) -> Tensor:
 
 
 def batch_hard_triplet(
-    features_ND: Tensor, labels_N: Tensor, margin: float | None, *, others_MD: Tensor | None = None, other_labels_M: Tensor | None = None
+    features_ND: Tensor,
+    labels_N: Tensor,
+    margin: float | None,
+    *,
+    others_MD: Tensor | None = None,
+    other_labels_M: Tensor | None = None,
 ) -> Tensor:
-    """Mean over the anchors of max(0, margin + hardest positive - hardest negative), Euclidean (Hermans et al., arXiv:1703.07737, eq. 5).
+    """Mean over the anchors of max(0, margin + hardest positive - hardest negative), in Euclidean distances.
 
+    Hermans et al., arXiv:1703.07737, eq. 5.
     `margin` None: softplus instead of the hinge. An anchor is its own positive if it has no other (distance 0); an anchor
     without a negative counts as 0. `others_MD`: the pool of candidates, by default the batch itself.
     """

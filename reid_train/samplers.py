@@ -18,7 +18,14 @@ def num_iterations(iterations: int, num_images: int, batch_size: int) -> int:
 
 
 def pk_plan(
-    labels: Sequence[int], camids: Sequence[int], *, num_ids: int, num_images: int, iterations: int, seed: int, epoch: int
+    labels: Sequence[int],
+    camids: Sequence[int],
+    *,
+    num_ids: int,
+    num_images: int,
+    iterations: int,
+    seed: int,
+    epoch: int,
 ) -> np.ndarray:
     """Batches of `num_ids` different identities x `num_images` images each, an identity's images side by side.
 
@@ -30,7 +37,9 @@ def pk_plan(
     rng = np.random.default_rng([seed, epoch, 0])
     identities = _identities(labels, camids)
     if len(identities) < num_ids:
-        raise InputError(f"a batch needs {num_ids} identities, the training set has {len(identities)}: lower --batch-ids.")
+        raise InputError(
+            f"a batch needs {num_ids} identities, the training set has {len(identities)}: lower --batch-ids."
+        )
     waiting: list[int] = []
     plan = np.empty((iterations, num_ids, num_images), np.int64)
     for row in plan:
@@ -56,7 +65,9 @@ def _identities(labels: Sequence[int], camids: Sequence[int]) -> list[list[_Came
     return [[cameras[camid] for camid in sorted(cameras)] for _, cameras in sorted(found.items())]
 
 
-def _next_identities(waiting: list[int], num_classes: int, count: int, rng: np.random.Generator) -> tuple[list[int], list[int]]:
+def _next_identities(
+    waiting: list[int], num_classes: int, count: int, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
     """`count` different identities from the front of the round; a round that runs out is followed by a fresh one."""
     chosen, rest = waiting[:count], waiting[count:]
     if len(chosen) < count:
@@ -105,7 +116,9 @@ def shard(plan: np.ndarray, rank: int, num_processes: int) -> tuple[np.ndarray, 
     """
     iterations, batch = plan.shape
     if batch % num_processes:
-        raise InputError(f"a batch of {batch} images cannot be divided among {num_processes} processes: change --batch-ids or --nproc.")
+        raise InputError(
+            f"a batch of {batch} images cannot be divided among {num_processes} processes: change --batch-ids or --nproc."
+        )
     positions = np.arange(iterations * batch, dtype=np.int64).reshape(iterations, batch)
     share = batch // num_processes
     columns = slice(rank * share, (rank + 1) * share)

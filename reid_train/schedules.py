@@ -26,7 +26,11 @@ def no_decay(progress: float, epochs: int, steps: Sequence[int], gamma: float) -
     return 1.0
 
 
-DECAYS: dict[str, Callable[[float, int, Sequence[int], float], float]] = {"step": step_decay, "cosine": cosine_decay, "constant": no_decay}
+DECAYS: dict[str, Callable[[float, int, Sequence[int], float], float]] = {
+    "step": step_decay,
+    "cosine": cosine_decay,
+    "constant": no_decay,
+}
 
 
 def warmup(progress: float, warmup_epochs: int, warmup_factor: float) -> float:
@@ -91,7 +95,9 @@ def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(int(row["epoch"]), float(row["temperature"])) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"'{path}' is no temperature schedule: expected CSV columns epoch,temperature ({error!r}).") from error
+        raise InputError(
+            f"'{path}' is no temperature schedule: expected CSV columns epoch,temperature ({error!r})."
+        ) from error
     values = dict(rows)
     missing = [epoch for epoch in range(1, epochs + 1) if epoch not in values]
     if missing or len(values) != len(rows):
@@ -99,5 +105,7 @@ def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
         raise InputError(f"'{path}': {what}; expected one row for each epoch from 1 to {epochs}.")
     wrong = [epoch for epoch, value in rows if not (value > 0 and math.isfinite(value))]
     if wrong:
-        raise InputError(f"'{path}': the temperature of epoch {wrong[0]} is {values[wrong[0]]}; expected a number above 0.")
+        raise InputError(
+            f"'{path}': the temperature of epoch {wrong[0]} is {values[wrong[0]]}; expected a number above 0."
+        )
     return values

@@ -31,6 +31,10 @@ BACKBONES: dict[str, tuple[Callable[[], resnet.ResNet], int]] = {
 """name -> (builder of the untrained torchvision network, number C of its output channels)"""
 
 
+NUM_PARAMETERS = {"resnet18": 11_176_512, "resnet34": 21_284_672, "resnet50": 23_508_032, "resnet101": 42_500_160}
+"""name -> parameters of the trunk, for estimates of space without building it"""
+
+
 def build_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.Module, int]:
     """The untrained network `name` and its number of output channels.
 

@@ -63,7 +63,9 @@ class Classifier(nn.Module):
     @torch.no_grad()
     def set_weights(self, weight_CD: Tensor) -> None:
         """Start from given class weights, such as centroids."""
-        assert weight_CD.shape == self.weight.shape, f"expected {tuple(self.weight.shape)}, got {tuple(weight_CD.shape)}"
+        assert weight_CD.shape == self.weight.shape, (
+            f"expected {tuple(self.weight.shape)}, got {tuple(weight_CD.shape)}"
+        )
         self.weight.copy_(weight_CD)
 
     @torch.no_grad()

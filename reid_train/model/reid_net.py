@@ -50,14 +50,32 @@ class ReidNet(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, pooling: nn.Module, embedding: nn.Module, neck: nn.Module, classifier: Classifier, *, normalize: bool
+        self,
+        backbone: nn.Module,
+        pooling: nn.Module,
+        embedding: nn.Module,
+        neck: nn.Module,
+        classifier: Classifier,
+        *,
+        normalize: bool,
     ) -> None:
         super().__init__()
-        self.backbone, self.pooling, self.embedding, self.neck, self.classifier = backbone, pooling, embedding, neck, classifier
+        self.backbone, self.pooling, self.embedding, self.neck, self.classifier = (
+            backbone,
+            pooling,
+            embedding,
+            neck,
+            classifier,
+        )
         self.normalize = normalize
         self.log_temperature: nn.Parameter | None = None
         self.centres: Tensor | None
         self.register_buffer("centres", None)
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self.classifier.weight.shape[1]
 
     def forward(self, images: Tensor) -> Embedded:
         """Features of images (N, 3, H, W) that are already normalised by the channel statistics."""

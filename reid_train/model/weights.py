@@ -47,7 +47,9 @@ def weights_path(weights: str, backbone: str) -> Path | None:
         return None
     if weights != "imagenet":
         if not Path(weights).is_file():
-            raise InputError(f"--weights '{weights}': no such file. Expected imagenet, none, or a .safetensors or .pth file.")
+            raise InputError(
+                f"--weights '{weights}': no such file. Expected imagenet, none, or a .safetensors or .pth file."
+            )
         return Path(weights)
     known = _imagenet_file(backbone)
     if not known.path.is_file():
@@ -70,11 +72,16 @@ def _imagenet_file(backbone: str) -> WeightFile:
 def _check_content(path: Path, expected: str) -> None:
     got = sha256_file(path)
     if got != expected:
-        raise EnvironmentFault(f"'{path}' is damaged or not what it says: expected sha256 {expected}, got {got}. Remove it and fetch it again.")
+        raise EnvironmentFault(
+            f"'{path}' is damaged or not what it says: expected sha256 {expected}, got {got}. Remove it and fetch it again."
+        )
 
 
 def fetch_imagenet(backbone: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Download the ImageNet weights of `backbone` into the cache, unless they are there. The file appears only if its sha256 is right."""
+    """Download the ImageNet weights of `backbone` into the cache, unless they are there.
+
+    The file appears only if its sha256 is right.
+    """
     known = _imagenet_file(backbone)
     if known.path.is_file():
         _check_content(known.path, known.sha256)
@@ -84,7 +91,8 @@ def fetch_imagenet(backbone: str, progress: Callable[[int, int], None] | None = 
             _download(known.url, temporary, progress)
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise EnvironmentFault(
-                f"cannot fetch {known.url}: {error}. Without a network, put the file at '{known.path}' by hand, or use --weights none|PATH."
+                f"cannot fetch {known.url}: {error}. "
+                f"Without a network, put the file at '{known.path}' by hand, or use --weights none|PATH."
             ) from error
         _check_content(temporary, known.sha256)
     return known.path
@@ -109,10 +117,16 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
     nothing for the backbone, or other shapes.
     """
     tensors = _read_model(path) if path.suffix == ".safetensors" else _read_torchvision(path)
-    wanted = {name: tensor for name, tensor in net.state_dict().items() if name.partition(".")[0] in ("backbone", "embedding", "neck", "pooling")}
+    wanted = {
+        name: tensor
+        for name, tensor in net.state_dict().items()
+        if name.partition(".")[0] in ("backbone", "embedding", "neck", "pooling")
+    }
     missing = [name for name in wanted if name not in tensors]
     if any(name.startswith("backbone.") and not name.endswith("num_batches_tracked") for name in missing):
-        raise InputError(f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone.")
+        raise InputError(
+            f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone."
+        )
     for name, tensor in wanted.items():
         if name in tensors and tensors[name].shape != tensor.shape:
             raise InputError(

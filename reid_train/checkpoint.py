@@ -1,0 +1,66 @@
+"""Files that hold a training: `model.safetensors` (weights, settings, class map) and `state.pt` (all that a resume needs).
+
+Both are written whole or not at all. `state.pt` holds weights too, so that one rename moves a run from one epoch to the
+next: a kill at any moment leaves a run that resumes. Neither file can run code when it is read.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from reid_data.errors import InputError
+from reid_data.files import printable, write_atomic
+
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state.pt"
+METADATA_KEY = "reid"
+
+
+def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write weights and JSON-able `metadata` as safetensors; the same input gives the same bytes."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    text = json.dumps(metadata, sort_keys=True, ensure_ascii=True)
+    # One metadata entry only: the format does not fix the order of several.
+    write_atomic(path, save(plain, {METADATA_KEY: text}), sync=True)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata of a model of ours. Raises InputError if it is no such file."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(json.loads(file.metadata()[METADATA_KEY]))
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise InputError(f"'{printable(path)}' is no model of this tool: {error}.") from error
+
+
+def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """(weights, metadata) of a model of ours. Raises InputError if it is no such file."""
+    metadata = read_metadata(path)
+    with safetensors.safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a mapping
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    """Write tensors and plain values so that `torch.load(weights_only=True)` reads them."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(path, buffer.getvalue(), sync=True)
+
+
+def load_state(path: Path) -> dict[str, Any] | None:
+    """What `save_state` wrote; None if there is no such file. Raises InputError if it is damaged."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # torch.load raises many kinds on damaged bytes
+        raise InputError(
+            f"'{printable(path)}' is damaged: {error}. Remove it to train this run from the start."
+        ) from error
+    return dict(state)

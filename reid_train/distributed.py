@@ -1,0 +1,91 @@
+"""Where a training runs: device, threads, and its place among several processes.
+
+Several processes (torchrun, or `--nproc`) split each global batch; gradients are averaged over them after the backward.
+"""
+
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, distributed, nn
+
+from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.parallel import default_workers
+
+
+def pick_device(name: str) -> torch.device:
+    """The device behind `auto|cpu|cuda|cuda:N`; `auto` takes CUDA if there is any. Prepares threads and float32 arithmetic.
+
+    Raises UsageError for another word, EnvironmentFault (exit code 4) for a CUDA device that is not there.
+    """
+    if name == "auto":
+        name = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or (kind == "cpu" and number):
+        raise UsageError(f"--device '{name}': expected auto, cpu, cuda or cuda:N.")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise EnvironmentFault(
+            f"--device {name}: this machine has {torch.cuda.device_count()} usable CUDA devices. Use --device auto or cpu."
+        )
+    if kind == "cpu":
+        torch.set_num_threads(max(1, default_workers() // num_processes()))
+    else:
+        torch.backends.cudnn.benchmark = True
+    return torch.device(name)
+
+
+def rank() -> int:
+    """The number of this process, 0 when alone."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def num_processes() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def local_rank() -> int:
+    """The number of this process on its machine, as torchrun tells it; 0 when alone."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' rows, with the gradient of every row sent back to the process it came from."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, rows: Tensor) -> Tensor:
+        pieces = [torch.empty_like(rows) for _ in range(num_processes())]
+        distributed.all_gather(pieces, rows.contiguous())
+        return torch.cat(pieces)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, *gradients: Tensor) -> Tensor:
+        total = gradients[0].contiguous()
+        distributed.all_reduce(total)
+        share = len(total) // num_processes()
+        return total[rank() * share : (rank() + 1) * share]
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """(N, ...) of each process -> (processes * N, ...) in the order of the processes, differentiable; alone: the same rows."""
+    if num_processes() == 1:
+        return rows
+    if rows.requires_grad:
+        return _Gather.apply(rows)
+    pieces = [torch.empty_like(rows) for _ in range(num_processes())]
+    distributed.all_gather(pieces, rows.contiguous())
+    return torch.cat(pieces)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its mean over the processes."""
+    if num_processes() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= num_processes()
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()

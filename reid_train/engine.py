@@ -1,0 +1,238 @@
+"""One epoch of training: batches in, weights moved, one row of facts out. No hooks."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn, optim
+
+from reid_data.errors import InputError, UsageError
+from reid_train import losses
+from reid_train.distributed import average_gradients, gather_rows
+from reid_train.model.reid_net import Embedded, ReidNet
+
+DTYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class StepValues(NamedTuple):
+    """What the schedules give one step: the learning rate and the temperature (None: the learned one is in force)."""
+
+    lr: float
+    temperature: float | None
+
+
+class Images(Protocol):
+    """A batch as the engine needs it: images (N, H, W, 3) uint8, labels (N,), record numbers (N,)."""
+
+    @property
+    def images(self) -> Tensor: ...
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def numbers(self) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Cross-entropy with `smoothing`, plus weighted triplet (margin None: soft) and centre losses before the neck."""
+
+    smoothing: float = 0.0
+    triplet: float = 0.0
+    triplet_margin: float | None = 0.3
+    centre: float = 0.0
+    centre_rate: float = 0.5
+
+
+class Arithmetic:
+    """How a step computes: device, autocast type, channel statistics of the input, and the gradient scaler that fp16 needs."""
+
+    def __init__(self, device: torch.device, amp: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        if amp == "fp16" and device.type == "cpu":
+            raise UsageError("--amp fp16 needs a CUDA device; use --amp none or bf16.")
+        self.device, self.dtype = device, DTYPES[amp]
+        self._norm = [float(value) for value in mean], [float(value) for value in std]
+        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=amp == "fp16")
+
+    @property
+    def norm(self) -> dict[str, list[float]]:
+        """The channel statistics, as they are recorded."""
+        return {"mean": self._norm[0], "std": self._norm[1]}
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The uint8 colour that becomes (nearly) 0 in the input."""
+        red, green, blue = (round(255 * value) for value in self._norm[0])
+        return red, green, blue
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The autocast context of the network's forward."""
+        return nullcontext() if self.dtype is None else torch.autocast(self.device.type, self.dtype)
+
+    def to_input(self, images: Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) -> normalised float32 (N, 3, H, W) on the device, in channels-last memory."""
+        moved = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        return moved.float().div(255).sub(self.mean).div(self.std)
+
+
+def resolve_amp(amp: str, device: torch.device) -> str:
+    """`auto` becomes bf16 on CUDA and none on a CPU."""
+    return amp if amp != "auto" else "bf16" if device.type == "cuda" else "none"
+
+
+def build_optimiser(
+    net: ReidNet, kind: str, *, weight_decay: float, momentum: float, classifier_lr_mult: float
+) -> optim.Optimizer:
+    """The optimiser over all trainable parameters; each group's `lr_mult` scales the learning rate that a step sets.
+
+    A learned temperature is not decayed.
+    """
+    classifier = set(net.classifier.parameters())
+    rest = [
+        parameter
+        for parameter in net.parameters()
+        if parameter.requires_grad and parameter not in classifier and parameter is not net.log_temperature
+    ]
+    groups = [
+        {"params": rest, "lr_mult": 1.0, "weight_decay": weight_decay},
+        {"params": list(net.classifier.parameters()), "lr_mult": classifier_lr_mult, "weight_decay": weight_decay},
+    ]
+    if net.log_temperature is not None:
+        groups.append({"params": [net.log_temperature], "lr_mult": 1.0, "weight_decay": 0.0})
+    if kind == "sgd":
+        return optim.SGD(groups, lr=0.0, momentum=momentum)
+    return {"adam": optim.Adam, "adamw": optim.AdamW}[kind](groups, lr=0.0)
+
+
+class Means:
+    """Running means of named values; values that are not finite (a skipped fp16 step's gradient) are left out."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, list[float]] = {}
+
+    def add(self, **values: float) -> None:
+        """Take in one value for each name."""
+        for name, value in values.items():
+            if math.isfinite(value):
+                self.sums.setdefault(name, []).append(value)
+
+    def row(self) -> dict[str, float]:
+        """The mean of each name."""
+        return {name: math.fsum(values) / len(values) for name, values in self.sums.items()}
+
+
+def _as_names(numbers: Tensor) -> list[str]:
+    return [f"image {number}" for number in numbers.tolist()]
+
+
+def train_epoch(
+    net: ReidNet,
+    batches: Iterable[Images],
+    optimiser: optim.Optimizer,
+    values: Callable[[int], StepValues],
+    *,
+    objective: Objective,
+    arithmetic: Arithmetic,
+    accumulation: int = 1,
+    names: Callable[[Tensor], Sequence[str]] = _as_names,
+    watch: Callable[[int], None] | None = None,
+) -> dict[str, float]:
+    """Train over `batches`, `accumulation` of them to a step; `values(step)` gives learning rate and temperature of step 0, 1, ...
+
+    Returns the epoch's means (loss and its parts, accuracy 0..1, lr, temperature, effective temperature = T / median
+    class-weight norm, feature norm after the neck, gradient norm) and the class-weight norms at its end. `names` turns
+    record numbers into file names for the error on a loss that is not finite (InputError); `watch(step)` is called after
+    each step. Batches beyond the last full step are not used.
+    """
+    net.train()
+    means = Means()
+    optimiser.zero_grad(set_to_none=True)
+    for number, batch in enumerate(batches):
+        step = number // accumulation
+        now = values(step)
+        loss = _forward(net, batch, now, objective, arithmetic, means)
+        if not torch.isfinite(loss):
+            raise InputError(_not_finite(float(loss), step, now, names(batch.numbers)))
+        arithmetic.scaler.scale(loss / accumulation).backward()
+        if (number + 1) % accumulation == 0:
+            means.add(gradient_norm=_update(net, optimiser, now.lr, arithmetic.scaler), lr=now.lr)
+            if watch is not None:
+                watch(step)
+    norms = net.classifier.weight.detach().norm(dim=1)
+    last = {"min": norms.min(), "median": norms.median(), "max": norms.max()}
+    return {**means.row(), **{f"class_norm_{name}": float(value) for name, value in last.items()}}
+
+
+def _forward(
+    net: ReidNet, batch: Images, now: StepValues, objective: Objective, arithmetic: Arithmetic, means: Means
+) -> Tensor:
+    """The loss of one batch; its facts go into the means."""
+    labels = batch.labels.to(arithmetic.device, non_blocking=True)
+    temperature = now.temperature if net.log_temperature is None else net.log_temperature.exp()
+    assert temperature is not None, "a step without a temperature needs a network that learns it"
+    with arithmetic.autocast():
+        features = net(arithmetic.to_input(batch.images))
+    logits, scores = net.classifier(features.classified, labels, temperature)
+    metric = _metric_losses(net, features, labels, objective)
+    entropy = losses.cross_entropy(logits, labels, objective.smoothing)
+    loss = torch.stack([entropy, *metric.values()]).sum()
+    with torch.no_grad():
+        norm = max(float(net.classifier.effective_norms().median()), 1e-12)
+        means.add(
+            loss=float(loss),
+            loss_ce=float(entropy),
+            **{name: float(value) for name, value in metric.items()},
+            accuracy=float((scores.argmax(1) == labels).float().mean()),
+            temperature=float(temperature),
+            effective_temperature=float(temperature) / norm,
+            feature_norm=float(features.after.norm(dim=1).mean()),
+        )
+    return loss
+
+
+def _metric_losses(net: ReidNet, features: Embedded, labels: Tensor, objective: Objective) -> dict[str, Tensor]:
+    """The weighted losses beside cross-entropy; with several processes their candidates come from all of them."""
+    parts = {}
+    if objective.triplet:
+        pool, pool_labels = gather_rows(features.before), gather_rows(labels)
+        loss = losses.batch_hard_triplet(
+            features.before, labels, objective.triplet_margin, others_MD=pool, other_labels_M=pool_labels
+        )
+        parts["loss_triplet"] = objective.triplet * loss
+    if objective.centre:
+        assert net.centres is not None
+        parts["loss_centre"] = objective.centre * losses.centre_loss(features.before, labels, net.centres)
+        moved = losses.moved_centres(
+            net.centres, gather_rows(features.before.detach()), gather_rows(labels), objective.centre_rate
+        )
+        net.centres = moved
+    return parts
+
+
+def _update(net: nn.Module, optimiser: optim.Optimizer, lr: float, scaler: torch.amp.GradScaler) -> float:
+    """One step of the optimiser at `lr`; the norm of the whole gradient before it."""
+    scaler.unscale_(optimiser)
+    parameters = [parameter for parameter in net.parameters() if parameter.grad is not None]
+    average_gradients(parameters)
+    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    for group in optimiser.param_groups:
+        group["lr"] = lr * group["lr_mult"]
+    scaler.step(optimiser)
+    scaler.update()
+    optimiser.zero_grad(set_to_none=True)
+    return float(norm)
+
+
+def _not_finite(loss: float, step: int, now: StepValues, names: Sequence[str]) -> str:
+    shown = ", ".join(names[:64]) + (f" and {len(names) - 64} more" if len(names) > 64 else "")
+    temperature = "learned" if now.temperature is None else f"{now.temperature:g}"
+    return (
+        f"the loss became {loss} at step {step + 1} of the epoch (learning rate {now.lr:g}, temperature {temperature}). "
+        f"Lower --lr, raise --temperature, or look at the images of the batch: {shown}."
+    )

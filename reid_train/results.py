@@ -1,0 +1,65 @@
+"""`RunResult`: what a run leaves behind, the contract between running and reporting."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from reid_data.errors import InputError
+from reid_data.files import printable, write_json
+
+RESULT_FILE = "result.json"
+SCHEMA = "reid-result/1"
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One training and its tests. Holds nothing that differs between two runs of the same thing (costs are elsewhere).
+
+    `settings`: all settings by name. `digests`: of the training sets by name. `training`: the facts of the last epoch.
+    `unreadable`: rows {set, name, reason} of training images that were left out. `tests`: by test set its key, digest,
+    test settings, counts and unreadable images; `metrics`: by test set its metrics by name.
+    """
+
+    name: str
+    train_sets: list[str]
+    train_key: str
+    settings: dict[str, Any]
+    digests: dict[str, str]
+    weights_sha256: str | None
+    device_type: str
+    norm: dict[str, list[float]]
+    num_classes: int
+    num_images: int
+    training: dict[str, float]
+    versions: dict[str, str]
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+    tests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    @property
+    def num_failed(self) -> int:
+        """Images that could not be read, in training and tests."""
+        return len(self.unreadable) + sum(len(test["unreadable"]) for test in self.tests.values())
+
+
+def write_result(run_folder: Path, result: RunResult) -> None:
+    """Write `result.json`, the last file of a run."""
+    write_json(run_folder / RESULT_FILE, {"schema": SCHEMA, **asdict(result)})
+
+
+def read_result(run_folder: Path) -> RunResult | None:
+    """The result of a run; None if it has none yet. Raises InputError if the file is damaged."""
+    path = run_folder / RESULT_FILE
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'{printable(path)}' cannot be read: {error}. Remove it and run the command again."
+        ) from error
+    names = {entry.name for entry in fields(RunResult)}
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not names <= {*document}:
+        raise InputError(f'\'{printable(path)}\' is no result of this tool (expected "schema": "{SCHEMA}").')
+    return RunResult(**{name: document[name] for name in names})
