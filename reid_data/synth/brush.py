@@ -121,8 +121,8 @@ def noise_patch(rng: np.random.Generator, size: tuple[int, int], grain: float, r
 def leaves(kind: int) -> np.ndarray:
     """A (256, 256, 3) uint8 texture of foliage: thousands of leaves, the upper ones lighter. `kind` 0 broad, 1 fine, 2 dry."""
     rng = np.random.default_rng([kind, 99])
-    image = np.full((256, 256, 3), (16, 24, 12), np.uint8)
-    base = np.array([(58, 84, 34), (46, 76, 38), (112, 98, 50)][kind], np.float32)
+    image = np.full((256, 256, 3), (26, 36, 22), np.uint8)
+    base = np.array([(78, 104, 52), (68, 98, 56), (122, 110, 66)][kind], np.float32)
     count = 5200
     place = rng.uniform(0, 256, (count, 2))
     size = rng.uniform(1.2, [3.6, 2.2, 2.8][kind], (count, 2))

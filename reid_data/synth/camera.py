@@ -46,22 +46,22 @@ def draw_look(seed: int, network: str, camera: int, *, spread: float = 1.0) -> L
         gamma=float(np.exp(rng.normal(0, 0.13 * spread))),
         contrast=float(rng.normal(1.0, 0.07 * spread)),
         saturation=float(np.clip(rng.normal(0.92, 0.10 * spread), 0.5, 1.25)),
-        blur=float(rng.uniform(0.35, 0.75)),
+        blur=float(rng.uniform(0.3, 0.62)),
         sharpen=float(rng.choice([0.0, 0.4, 0.8, 1.2]) * rng.uniform(0.6, 1.2)),
-        noise=float(rng.uniform(1.0, 3.5)),
+        noise=float(rng.uniform(0.5, 2.0)),
         quality=int(rng.integers(82, 96)),
     )
 
 
 def draw_shot(rng: np.random.Generator, look: Look, *, spread: float = 1.0) -> Shot:
     """One picture's deviations; `spread` widens them (the segmenter's training uses more than 1)."""
-    moving = rng.uniform() < 0.18 * spread
+    moving = rng.uniform() < 0.12 * spread
     return Shot(
         exposure=float(np.exp(rng.normal(0, 0.10 * spread))),
         gains=tuple(float(part) for part in 1 + rng.normal(0, 0.012 * spread, 3)),  # type: ignore[arg-type]
-        blur=float(np.hypot(look.blur, abs(rng.normal(0, 0.35 * spread)))),
+        blur=float(np.hypot(look.blur, abs(rng.normal(0, 0.28 * spread)))),
         motion=(float(rng.uniform(1.5, 4.0)) if moving else 0.0, float(rng.normal(0, 0.35))),
-        shrink=float(rng.uniform(0.55, 1.0) if rng.uniform() < 0.4 else 1.0),
+        shrink=float(rng.uniform(0.6, 1.0) if rng.uniform() < 0.35 else 1.0),
         noise=float(look.noise * np.exp(rng.normal(0, 0.3 * spread))),
         quality=int(np.clip(look.quality + rng.normal(0, 4 * spread), 30 if spread > 1 else 70, 97)),
         seed=int(rng.integers(2**31)),

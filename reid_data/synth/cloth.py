@@ -14,17 +14,17 @@ LEG = (96, 48)
 COLOURS = {
     "black": (26, 26, 29), "charcoal": (54, 55, 60), "grey": (126, 127, 130), "silver": (176, 178, 180),
     "white": (232, 231, 227), "cream": (222, 211, 186), "beige": (187, 166, 130), "brown": (98, 68, 46),
-    "navy": (32, 38, 70), "blue": (38, 86, 176), "sky": (122, 168, 214), "teal": (24, 122, 124),
-    "green": (34, 122, 62), "mint": (148, 206, 178), "olive": (98, 96, 52), "lime": (150, 198, 44),
-    "yellow": (226, 196, 52), "orange": (222, 116, 36), "red": (190, 32, 40), "wine": (106, 24, 44),
-    "pink": (224, 132, 160), "coral": (228, 104, 98), "magenta": (180, 36, 116), "purple": (102, 54, 142),
+    "navy": (32, 38, 70), "blue": (44, 84, 156), "sky": (122, 168, 214), "teal": (36, 108, 112),
+    "green": (44, 104, 62), "mint": (148, 206, 178), "olive": (98, 96, 52), "lime": (152, 180, 70),
+    "yellow": (216, 188, 76), "orange": (206, 112, 50), "red": (178, 36, 44), "wine": (106, 24, 44),
+    "pink": (224, 132, 160), "coral": (228, 104, 98), "magenta": (164, 44, 108), "purple": (92, 58, 124),
     "lilac": (174, 156, 208), "denim": (66, 86, 122), "pale denim": (124, 146, 176), "khaki": (146, 128, 90),
 }  # fmt: skip
 
 
 def linear(colour: np.ndarray | tuple[int, int, int]) -> np.ndarray:
-    """sRGB 0..255 -> linear light 0..1, float32 (plain power 2.2)."""
-    return ((np.asarray(colour, np.float32) / 255) ** 2.2).astype(np.float32)
+    """sRGB 0..255 -> linear light 0..1, float32 (plain squares: fast, and close enough)."""
+    return (np.asarray(colour, np.float32) / 255) ** 2
 
 
 def near_colour(rng: np.random.Generator, name: str, amount: float = 12.0) -> tuple[int, int, int]:
@@ -43,7 +43,7 @@ def grid(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plain(
-    size: tuple[int, int], colour: tuple[int, int, int], rng: np.random.Generator, heather: float = 0.03
+    size: tuple[int, int], colour: tuple[int, int, int], rng: np.random.Generator, heather: float = 0.015
 ) -> np.ndarray:
     """One colour with the fine unevenness of cloth."""
     base = np.empty((*size, 3), np.float32)
@@ -68,7 +68,7 @@ def pattern(
     coarse: float = 1.0,
 ) -> np.ndarray:
     """A cloth of a `kind`: plain, heather, hoops, pinstripes, checks, dots, floral, camouflage, block, fade, denim."""
-    texture = plain(size, colours[0], rng, 0.10 if kind in ("heather", "denim") else 0.03)
+    texture = plain(size, colours[0], rng, 0.07 if kind in ("heather", "denim") else 0.015)
     u, v = grid(size)
     if kind == "hoops":
         count = rng.uniform(5, 13) / coarse
@@ -134,7 +134,10 @@ def add_logo(texture: np.ndarray, colour: tuple[int, int, int], rng: np.random.G
         across = np.hypot(*np.mgrid[-1:1:64j, -1:1:64j])
         patch[:] = np.clip((noise - across + 0.5) * 4, 0, 1)
     elif kind == "number":
-        cv2.putText(patch, str(rng.integers(1, 99)), (4, 50), cv2.FONT_HERSHEY_SIMPLEX, 1.6, 1.0, 7, cv2.LINE_AA)
+        corners = [(8, 10), (24, 10), (24, 31), (24, 53), (8, 53), (8, 31)]
+        for left in (0, 32):
+            stroke = [corners[at] for at in rng.permutation(6)[: int(rng.integers(4, 6))]]
+            cv2.polylines(patch, [np.array(stroke) + [left, 0]], False, 1.0, 7)
     else:
         cv2.circle(patch, (46, 18), 7, 1.0, -1, cv2.LINE_AA)
     size = int(width * rng.uniform(0.17, 0.26))
@@ -148,32 +151,31 @@ def add_logo(texture: np.ndarray, colour: tuple[int, int, int], rng: np.random.G
 
 
 @lru_cache(maxsize=1)
-def fold_maps() -> tuple[np.ndarray, ...]:
-    """Eight tileable fold maps (128, 128, 3) float32: slope along u, slope along v, hollow (0..1, dark creases).
+def fold_maps() -> np.ndarray:
+    """Eight tileable fold maps (8, 128, 128, 3) float32: slope along u, slope along v, hollow (0..1, dark creases).
 
-    Filtered noise, ridged: 0-2 mostly upright folds, 3-5 mostly level ones, 6 mixed and fine, 7 hair strands.
+    Filtered noise, ridged: 0-2 mostly upright folds, 3-5 slanting and level ones, 6 mixed and fine, 7 hair strands.
     """
     rng = np.random.default_rng(20240229)
-    return tuple(
-        _fold_map(rng, *shape)
-        for shape in [(2.6, 0.9), (2.0, 1.2), (3.0, 0.8), (0.9, 2.4), (1.2, 2.0), (0.8, 3.0), (1.5, 1.5), (9.0, 0.5)]
-    )
+    shapes = [(2.0, 0.8, 0.15), (1.7, 1.0, -0.3), (2.4, 0.7, 0.1), (0.8, 1.6, 0.5), (0.9, 1.5, -0.5), (0.8, 1.8, 0.2)]
+    return np.stack([_fold_map(rng, *shape) for shape in [*shapes, (1.5, 1.5, 0.0), (9.0, 0.5, 0.0)]])
 
 
-def _fold_map(rng: np.random.Generator, along_u: float, along_v: float) -> np.ndarray:
+def _fold_map(rng: np.random.Generator, along_u: float, along_v: float, slant: float) -> np.ndarray:
     size = 128
     fu, fv = np.fft.fftfreq(size)[None] * size, np.fft.fftfreq(size)[:, None] * size
+    across_u, across_v = fu * np.cos(slant) + fv * np.sin(slant), fv * np.cos(slant) - fu * np.sin(slant)
 
     def noise(across: float, down: float) -> np.ndarray:
-        band = np.hypot(fu / across, fv / down)
+        band = np.hypot(across_u / across, across_v / down)
         made = np.fft.ifft2(np.fft.fft2(rng.normal(0, 1, (size, size))) * np.exp(-((band - 1) ** 2) / 0.3)).real
         return made / made.std()
 
     total = np.zeros((size, size))
-    for octave in (1.0, 1.9, 3.4):
+    for octave in (1.0, 1.8, 3.2):
         ridge = 1 - np.abs(noise(along_u * octave * 1.3, along_v * octave * 1.3))
-        total += ridge * np.clip(0.6 + 0.5 * noise(1.5, 1.5), 0, 2) / octave
-    slope_u = (np.roll(total, -1, 1) - np.roll(total, 1, 1)) * 4
-    slope_v = (np.roll(total, -1, 0) - np.roll(total, 1, 0)) * 4
+        total += ridge * np.clip(0.5 + 0.6 * noise(1.3, 1.3), 0, 2) / octave**1.5
+    slope_u = (np.roll(total, -1, 1) - np.roll(total, 1, 1)) * 5
+    slope_v = (np.roll(total, -1, 0) - np.roll(total, 1, 0)) * 5
     hollow = np.clip(-total, 0, 2.0) / 2.0
     return np.stack([slope_u, slope_v, hollow], axis=-1).astype(np.float32)

@@ -28,8 +28,8 @@ class Nuisance:
     """How much goes wrong in the pictures: chances of other people, things in front, cut-off people; `spread` of
     the camera's deviations and `loose` of the box (1 as a detector's)."""
 
-    others: float = 0.22
-    occluders: float = 0.12
+    others: float = 0.16
+    occluders: float = 0.08
     spread: float = 1.0
     loose: float = 1.0
 
@@ -47,11 +47,11 @@ class Picture:
 
 @dataclass(frozen=True)
 class Window:
-    """Where a crop lies: a person's `foot` (column, row) in the scene, `box` = (left, top, height) in scene pixels."""
+    """Where a crop lies: a person's `foot` (column, row) in the scene, `box` = (left, top, height, width) in scene pixels."""
 
     foot: tuple[float, float]
     distance: float
-    box: tuple[float, float, float]
+    box: tuple[float, float, float, float]
 
 
 def draw_window(lens: Lens, stature: float, rng: np.random.Generator, loose: float) -> Window:
@@ -60,25 +60,26 @@ def draw_window(lens: Lens, stature: float, rng: np.random.Generator, loose: flo
     scale = lens.scale(distance)
     tall = stature * scale
     row = lens.row(distance)
-    above = rng.uniform(0.01, 0.07) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.25 else 0) * loose
-    below = rng.uniform(0.0, 0.055) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.2 else 0) * loose
+    above = rng.uniform(0.0, 0.055) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.25 else 0) * loose
+    below = rng.uniform(-0.005, 0.045) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.2 else 0) * loose
     if rng.uniform() < 0.07 * loose:
         below -= rng.uniform(0.05, 0.22)
     if rng.uniform() < 0.03 * loose:
         above -= rng.uniform(0.03, 0.08)
     height = tall * (1 + above + below)
-    margin = height / 4 + 4
+    width = height / 2 / float(np.exp(rng.normal(0.17, 0.09)))
+    margin = width / 2 + 4
     column = float(rng.uniform(margin, lens.size[1] - margin))
     top = row - tall * (1 + above)
-    left = column - height / 4 + float(rng.normal(0, 0.03)) * height * loose
-    return Window((column, row), distance, (float(left), float(top), float(height)))
+    left = column - width / 2 + float(rng.normal(0, 0.03)) * height * loose
+    return Window((column, row), distance, (float(left), float(top), float(height), float(width)))
 
 
 def cut(scene: Scene, window: Window) -> np.ndarray:
     """The window of the scene as (128, 64, 3) float32; what lies outside the scene repeats its edge."""
-    left, top, height = window.box
+    left, top, height, width = window.box
     grow = SIZE[0] / height
-    matrix = np.float32([[1 / grow, 0, left], [0, 1 / grow, top]])
+    matrix = np.array([[width / SIZE[1], 0, left], [0, 1 / grow, top]])
     image = scene.image
     if grow < 0.75:
         image = cv2.GaussianBlur(image, (0, 0), 0.45 / grow)
@@ -90,10 +91,10 @@ def cut(scene: Scene, window: Window) -> np.ndarray:
 
 def canvas_at(window: Window, lens: Lens, distance: float, column: float) -> Canvas:
     """The raster of a person who stands at a `distance` in the `column` of the scene."""
-    left, top, height = window.box
-    grow = SIZE[0] / height
-    foot = ((column - left) * grow, (lens.row(distance) - top) * grow)
-    return Canvas(SIZE, lens.scale(distance) * grow, foot)
+    left, top, height, width = window.box
+    grow, across = SIZE[0] / height, SIZE[1] / width
+    foot = ((column - left) * across, (lens.row(distance) - top) * grow)
+    return Canvas(SIZE, lens.scale(distance) * grow, foot, across / grow)
 
 
 def draw_person(

@@ -1,6 +1,6 @@
 """Draw one pedestrian: colour, exact soft mask, shadow on the ground."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -9,11 +9,11 @@ from reid_data.synth.appearance import Appearance
 from reid_data.synth.bicycle import bicycle
 from reid_data.synth.cloth import fold_maps
 from reid_data.synth.pose import Pose
-from reid_data.synth.raster import Buffers, Canvas, View, project, sample_texture, sample_tiled, splat
-from reid_data.synth.surface import PERSON, Surface, rotation_y
+from reid_data.synth.raster import Buffers, Canvas, Mesh, View, gather, project, splat, texels
+from reid_data.synth.surface import PERSON, THING, Surface, cross, rotation_y
 from reid_data.synth.wardrobe import dress
 
-SUPERSAMPLING = 3
+SUPERSAMPLING = 2
 
 
 @dataclass(frozen=True)
@@ -53,33 +53,39 @@ class Drawing:
 
 def draw_figure(person: Appearance, pose: Pose, view: View, light: Light, canvas: Canvas) -> Drawing:
     """Draw `person` in `pose`; `canvas` is in picture pixels (supersampling happens inside)."""
-    surfaces, _ = dress(person, pose)
+    surfaces = dress(person, pose)
     things = bicycle(person, pose)
     turn = rotation_y(view.heading)
-    surfaces = [replace(surface, points=surface.points @ turn) for surface in surfaces]
-    things = [replace(surface, points=surface.points @ turn) for surface in things]
-    (colour, alpha), (thing_colour, thing_alpha) = _render(surfaces + things, view, light, canvas)
-    none = (np.zeros_like(colour), np.zeros_like(alpha))
-    bare_colour, bare_alpha = _render(things, view, light, canvas)[1] if things else none
-    thing_shadow = cast_shadow(things, view, light, canvas) if things else none[1]
-    shadow = cast_shadow(surfaces, view, light, canvas)
+    everything = surfaces + things
+    mesh = gather(everything, turn)
+    (colour, alpha), (thing_colour, thing_alpha) = _render(everything, mesh, view, light, canvas)
+    ours = sum(surface.points.shape[0] * surface.points.shape[1] for surface in surfaces)
+    shadow = cast_shadow(mesh.points[:ours], view, light, canvas)
+    bare_colour, bare_alpha, thing_shadow = np.zeros_like(colour), np.zeros_like(alpha), np.zeros_like(alpha)
+    if things:
+        bare_colour, bare_alpha = _render(things, gather(things, turn), view, light, canvas)[1]
+        thing_shadow = cast_shadow(mesh.points[ours:], view, light, canvas)
     return Drawing(colour, alpha, thing_colour, thing_alpha, bare_colour, bare_alpha, shadow, thing_shadow)
 
 
-def _render(surfaces: list[Surface], view: View, light: Light, canvas: Canvas) -> list[tuple[np.ndarray, np.ndarray]]:
+def _render(
+    surfaces: list[Surface], mesh: Mesh, view: View, light: Light, canvas: Canvas
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """(colour, alpha) of the person's and of the things' pixels, at picture size."""
     factor = SUPERSAMPLING
     height, width = canvas.size
     foot = ((canvas.foot[0] + 0.5) * factor - 0.5, (canvas.foot[1] + 0.5) * factor - 0.5)
-    fine = Canvas((height * factor, width * factor), canvas.scale * factor, foot)
-    seen = splat(surfaces, view, fine)
+    fine = Canvas((height * factor, width * factor), canvas.scale * factor, foot, canvas.stretch)
+    seen = splat(surfaces, mesh, view, fine)
     colour = shade(seen, surfaces, light, fine)
     layers = np.array([surface.layer for surface in surfaces])[seen.surface]
-    size = fine.size[0] * fine.size[1]
     found = []
-    for layer in (PERSON, PERSON + 1):
+    for layer in (PERSON, THING):
         mine = layers == layer
-        raster = np.zeros((size, 4), np.float32)
+        if not mine.any():
+            found.append((np.zeros((height, width, 3), np.float32), np.zeros((height, width), np.float32)))
+            continue
+        raster = np.zeros((fine.size[0] * fine.size[1], 4), np.float32)
         raster[seen.pixel[mine], :3] = colour[mine]
         raster[seen.pixel[mine], 3] = 1
         small = cv2.resize(raster.reshape(*fine.size, 4), (width, height), interpolation=cv2.INTER_AREA)
@@ -89,27 +95,9 @@ def _render(surfaces: list[Surface], view: View, light: Light, canvas: Canvas) -
 
 def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) -> np.ndarray:
     """sRGB colours (N, 3) 0..255 of the visible points: texture, folds, sun, sky, bounce, occlusion, highlight."""
-    count = seen.pixel.size
-    albedo = np.empty((count, 3), np.float32)
-    slope = np.zeros((count, 3), np.float32)
-    shine = np.zeros(count, np.float32)
-    order = np.argsort(seen.surface, kind="stable")
-    starts = np.searchsorted(seen.surface[order], np.arange(len(surfaces) + 1))
-    for number, surface in enumerate(surfaces):
-        mine = order[starts[number] : starts[number + 1]]
-        if not mine.size:
-            continue
-        material = surface.material
-        uv = seen.uv[mine]
-        albedo[mine] = sample_texture(material, uv)
-        shine[mine] = material.shine
-        if material.folds:
-            scale = material.fold_scale
-            offset = 0.37 * number
-            slope[mine] = (
-                sample_tiled(fold_maps()[material.fold_map], uv[:, 0] * scale[0] + offset, uv[:, 1] * scale[1] + offset)
-                * material.folds
-            )
+    albedo = texels(surfaces, seen)
+    slope = _folds(surfaces, seen)
+    shine = np.array([surface.material.shine for surface in surfaces], np.float32)[seen.surface]
     normal = _bend(seen.normal, slope)
     up = normal[:, 1]
     sun = np.asarray(light.direction, np.float32)
@@ -124,7 +112,23 @@ def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) 
     half = sun + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half)
     gloss = np.clip(normal @ half, 0, 1) ** 12 * shine * light.key * 0.35
-    return 255 * np.clip(albedo * lit + gloss[:, None], 0, 1) ** (1 / 2.2)
+    return 255 * np.sqrt(np.clip(albedo * lit + gloss[:, None], 0, 1))
+
+
+def _folds(surfaces: list[Surface], seen: Buffers) -> np.ndarray:
+    """Slope along u, slope along v and hollow (N, 3) of the cloth at the visible points."""
+    maps = fold_maps()
+    size = maps.shape[1]
+    settings = np.array(
+        [(item.material.fold_map, *item.material.fold_scale, item.material.folds) for item in surfaces], np.float32
+    )
+    number, scale_u, scale_v, strength = settings[seen.surface].T
+    shift = 0.37 * seen.surface
+    column = ((seen.uv[:, 0] * scale_u + shift) * size).astype(np.int64) % size
+    row = ((seen.uv[:, 1] * scale_v + shift) * size).astype(np.int64) % size
+    return (
+        np.take(maps.reshape(-1, 3), (number.astype(np.int64) * size + row) * size + column, axis=0) * strength[:, None]
+    )
 
 
 def _bend(normal: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -132,7 +136,7 @@ def _bend(normal: np.ndarray, slope: np.ndarray) -> np.ndarray:
     down = normal * normal[:, 1:2]
     down[:, 1] -= 1
     down /= np.maximum(np.sqrt(np.einsum("ij,ij->i", down, down)), 0.2)[:, None]
-    around = np.cross(normal, down)
+    around = cross(normal, down)
     bent = normal - slope[:, :1] * around - slope[:, 1:2] * down
     return bent / np.sqrt(np.einsum("ij,ij->i", bent, bent))[:, None]
 
@@ -158,9 +162,8 @@ def _occlusion(seen: Buffers, light: Light, canvas: Canvas) -> tuple[np.ndarray,
     return ambient[row, column] * ground, sun[row, column]
 
 
-def cast_shadow(surfaces: list[Surface], view: View, light: Light, canvas: Canvas) -> np.ndarray:
-    """Darkness (H, W) 0..1 that the surfaces throw on the ground: contact below the feet and the sun's shadow."""
-    points = np.concatenate([surface.points.reshape(-1, 3) for surface in surfaces])
+def cast_shadow(points: np.ndarray, view: View, light: Light, canvas: Canvas) -> np.ndarray:
+    """Darkness (H, W) 0..1 that `points` (M, 3) throw on the ground: contact below the feet and the sun's shadow."""
     sun = np.asarray(light.direction, np.float32)
     thrown = points - sun * (points[:, 1] / max(float(sun[1]), 0.2))[:, None]
     low = points[points[:, 1] < 0.22] * np.array([1, 0, 1], np.float32)

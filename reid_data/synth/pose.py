@@ -57,6 +57,8 @@ def draw_pose(rng: np.random.Generator, style: str, arms: tuple[str, str] = ("sw
     """A random posture of a `style`; `arms` that the person's things ask for are kept, free ones may be used."""
     free = {"walk": ["swing"] * 8 + ["phone", "pocket"], "stand": ["swing", "swing", "phone", "pocket", "pocket"]}
     chosen = tuple(arm if arm != "swing" else str(rng.choice(free.get(style, ["swing"]))) for arm in arms)
+    if chosen == ("phone", "phone"):
+        chosen = ("phone", "swing")
     if style in ("ride", "push"):
         chosen = ("bar", "bar") if style == "ride" else ("swing" if arms[0] == "swing" else arms[0], "bar")
     stride = {"walk": rng.uniform(0.65, 1.2), "push": rng.uniform(0.5, 0.9)}.get(style, rng.uniform(0.0, 0.12))

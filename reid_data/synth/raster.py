@@ -1,19 +1,23 @@
-"""Surfaces -> pixels: dense splatting into a depth buffer, then deferred shading of the visible points only.
+"""Surfaces -> pixels: dense splatting into a depth buffer, then attributes of the visible points only.
 
 The camera is the one of the scenes: it looks level, so the horizon is a row of the picture and upright lines stay
 upright; a point (X, Y, Z) of a person standing `distance` metres away appears at
 x = f X / (distance - Z), y = f (camera height - Y) / (distance - Z) below the horizon, f in pixels.
+
+All grids lie one after the other in flat arrays, since most surfaces are small and NumPy's cost is per call.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from reid_data.synth.surface import Material, Surface
+from reid_data.synth.surface import Surface, cross
 
-STEP = 0.75  # largest distance of two splats, in supersampled pixels: below 1, so that no hole is left
-MAX_PARTS = 40
+STEP = 0.75  # largest distance of two splats along x or y, in supersampled pixels: below 1, so that no hole is left
+MAX_PARTS = 60
+BACK = -0.15  # a point this much turned away is dropped; 0 would nibble at outlines
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,20 @@ class View:
 @dataclass(frozen=True)
 class Canvas:
     """The raster: its `size` = (height, width) in supersampled pixels, `scale` in pixels per metre at the person's
-    distance, and `foot` = (x, y), where the point below the person on the ground falls."""
+    distance, and `foot` = (x, y), where the point below the person on the ground falls; `stretch` widens the picture
+    sideways, as detectors' boxes of another shape do when they are resized to 1:2."""
 
     size: tuple[int, int]
     scale: float
     foot: tuple[float, float]
+    stretch: float = 1.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class Buffers:
-    """The visible points of a raster; `pixel` (N,) flat indices, the rest per point: `normal` (N, 3) in camera space,
-    `uv` (N, 2), `surface` (N,) index of the surface, `height` (N,) metres above ground, `depth` the whole (H, W) map
-    in metres towards the camera (-inf: nothing)."""
+    """The visible points of a raster: `pixel` (N,) flat indices and, per point, `normal` (N, 3) in camera space, `uv` (N, 2),
+    `surface` (N,) number of the surface, `height` (N,) metres above ground; `depth` is the whole (H, W) map in metres
+    towards the camera (-inf: nothing)."""
 
     pixel: np.ndarray
     normal: np.ndarray
@@ -49,146 +55,182 @@ class Buffers:
     depth: np.ndarray
 
 
+@dataclass(frozen=True)
+class Mesh:
+    """All grids of a figure in a row: `points`, `normal` (M, 3) in camera space; `shapes` (S, 2) and `starts` (S,) of the grids."""
+
+    points: np.ndarray
+    normal: np.ndarray
+    shapes: np.ndarray
+    starts: np.ndarray
+
+
+def gather(surfaces: list[Surface], turn: np.ndarray) -> Mesh:
+    """The surfaces as one mesh, turned by the matrix `turn` (3, 3)."""
+    points = np.concatenate([surface.points.reshape(-1, 3) for surface in surfaces]).astype(np.float32) @ turn
+    shapes = tuple(surface.points.shape[:2] for surface in surfaces)
+    starts, (before, after, above, below), grid = _neighbours(shapes)
+    normal = cross(
+        np.take(points, after, axis=0) - np.take(points, before, axis=0),
+        np.take(points, below, axis=0) - np.take(points, above, axis=0),
+    )
+    normal /= np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-12)[:, None]
+    centre = (
+        np.add.reduceat(points, starts, axis=0) / np.add.reduceat(np.ones(len(points), np.float32), starts)[:, None]
+    )
+    outward = np.add.reduceat(np.einsum("ij,ij->i", normal, points - centre[grid]), starts)
+    normal *= np.where(outward < 0, -1, 1).astype(np.float32)[grid][:, None]
+    return Mesh(points, normal, np.array(shapes), starts)
+
+
+@lru_cache(maxsize=512)
+def _neighbours(shapes: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, tuple[np.ndarray, ...], np.ndarray]:
+    """Start of each grid, for every point the indices of its neighbours (back, on, up, down; closed rings), and its grid."""
+    sizes = np.array([rings * around for rings, around in shapes])
+    starts = np.cumsum(sizes) - sizes
+    found: list[list[np.ndarray]] = [[], [], [], []]
+    for start, (rings, around) in zip(starts, shapes):
+        index = start + np.arange(rings * around).reshape(rings, around)
+        before, after = np.roll(index, 1, axis=1), np.roll(index, -1, axis=1)
+        before[:, 0], after[:, -1] = index[:, -2], index[:, 1]
+        above, below = np.concatenate([index[:1], index[:-1]]), np.concatenate([index[1:], index[-1:]])
+        for column, part in zip(found, (before, after, above, below)):
+            column.append(part.ravel())
+    return starts, tuple(np.concatenate(column) for column in found), np.repeat(np.arange(len(shapes)), sizes)
+
+
 def project(points: np.ndarray, view: View, canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel x and y of world points (..., 3) (already turned by the heading)."""
+    """Pixel x and y of points (..., 3) in camera space."""
     shrink = view.distance / (view.distance - points[..., 2])
-    x = canvas.foot[0] + canvas.scale * points[..., 0] * shrink
+    x = canvas.foot[0] + canvas.scale * canvas.stretch * points[..., 0] * shrink
     y = canvas.foot[1] + canvas.scale * ((view.height - points[..., 1]) * shrink - view.height)
     return x, y
 
 
-def splat(surfaces: list[Surface], view: View, canvas: Canvas) -> Buffers:
+def splat(surfaces: list[Surface], mesh: Mesh, view: View, canvas: Canvas) -> Buffers:
     """Find what is visible: every surface is refined until its points lie closer than a pixel, the nearest wins."""
-    grids = [_grid(surface, view, canvas) for surface in surfaces]
-    parts = [
-        part
-        for number in range(len(surfaces))
-        if (part := _refine(number, surfaces[number], grids[number], canvas)) is not None
-    ]
-    pixel, near, surface, u, v = (np.concatenate(column) for column in zip(*parts))
+    points, normal = mesh.points, mesh.normal
+    seen = np.empty((len(points), 4), np.float32)
+    seen[:, 0], seen[:, 1] = project(points, view, canvas)
+    seen[:, 2] = points[:, 2]
+    seen[:, 3] = (
+        normal[:, 0] * -points[:, 0]
+        + normal[:, 1] * (view.height - points[:, 1])
+        + normal[:, 2] * (view.distance - points[:, 2])
+    )
+    parts = []
+    for number, (surface, start, (rings, around)) in enumerate(zip(surfaces, mesh.starts, mesh.shapes)):
+        part = _refine(number, surface, seen[start : start + rings * around].reshape(rings, around, 4), canvas)
+        if part is not None:
+            parts.append(part)
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return Buffers(
+            none,
+            np.zeros((0, 3), np.float32),
+            np.zeros((0, 2), np.float32),
+            none,
+            none,
+            np.full(canvas.size, -np.inf, np.float32),
+        )
+    pixel, near, number_of, u, v = (np.concatenate(column) for column in zip(*parts))
     depth = np.full(canvas.size[0] * canvas.size[1], -np.inf, np.float32)
     np.maximum.at(depth, pixel, near)
     owner = np.full(depth.size, -1, np.int32)
-    seen = np.flatnonzero(near >= depth[pixel]).astype(np.int32)
-    owner[pixel[seen]] = seen
+    first = np.flatnonzero(near >= np.take(depth, pixel)).astype(np.int32)
+    owner[pixel[first]] = first
     shown = np.flatnonzero(owner >= 0)
     winner = owner[shown]
-    surface, uv = surface[winner], np.stack([u[winner], v[winner]], axis=1)
-    values = np.empty((shown.size, 4), np.float32)
-    for number, grid in enumerate(grids):
-        mine = np.flatnonzero(surface == number)
-        if mine.size:
-            values[mine] = _at(grid[..., 3:7], uv[mine])
-    normal = values[:, :3]
-    normal = normal / np.maximum(np.sqrt(np.einsum("ij,ij->i", normal, normal)), 1e-6)[:, None]
-    return Buffers(shown, normal, uv, surface, values[:, 3], depth.reshape(canvas.size))
-
-
-def _grid(surface: Surface, view: View, canvas: Canvas) -> np.ndarray:
-    """Per grid point (R, U, 8): pixel x, y, nearness, normal (3), height above ground, how much it faces the camera."""
-    points = surface.points
-    grid = np.empty((*points.shape[:2], 8), np.float32)
-    grid[..., 0], grid[..., 1] = project(points, view, canvas)
-    grid[..., 2] = points[..., 2]
-    normal = surface_normals(points)
-    grid[..., 3:6] = normal
-    grid[..., 6] = points[..., 1]
-    grid[..., 7] = (
-        normal[..., 0] * -points[..., 0]
-        + normal[..., 1] * (view.height - points[..., 1])
-        + normal[..., 2] * (view.distance - points[..., 2])
-    )
-    return grid
+    surface_of, uv = number_of[winner], np.stack([u[winner], v[winner]], axis=1)
+    values = _bilinear(np.concatenate([normal, points[:, 1:2]], axis=1), mesh, surface_of, uv)
+    bent = values[:, :3] / np.maximum(np.sqrt(np.einsum("ij,ij->i", values[:, :3], values[:, :3])), 1e-6)[:, None]
+    return Buffers(shown, bent, uv, surface_of, values[:, 3], depth.reshape(canvas.size))
 
 
 def _refine(number: int, surface: Surface, grid: np.ndarray, canvas: Canvas) -> tuple[np.ndarray, ...] | None:
-    """Points closer than a pixel: flat pixel index, nearness, surface number, u, v of those inside and facing us."""
+    """Points closer than a pixel: flat pixel index, nearness, surface number, u, v of those inside and facing us.
+
+    `grid` (R, U, 4): pixel x, y, nearness, how much a point faces the camera.
+    """
     rings, around = grid.shape[:2]
-    across, along = _parts(np.diff(grid[..., :2], axis=1)), _parts(np.diff(grid[..., :2], axis=0))
-    coarse = np.ascontiguousarray(grid[..., [0, 1, 2, 7]])
-    fine = cv2.resize(coarse, (around * across, rings * along), interpolation=cv2.INTER_LINEAR)
-    top, left = (along - 1) // 2, (across - 1) // 2
-    fine = fine[top : fine.shape[0] - top, left : fine.shape[1] - left]
-    column, row = np.rint(fine[..., 0]).astype(np.int32), np.rint(fine[..., 1]).astype(np.int32)
-    keep = (column >= 0) & (column < canvas.size[1]) & (row >= 0) & (row < canvas.size[0])
-    if not surface.open_back:
-        keep &= fine[..., 3] > -0.15
-    u = _places(fine.shape[1], left, across, around)
-    v = _places(fine.shape[0], top, along, rings)
+    first, arc = _facing_arc(surface, grid[..., 3])
+    if arc < 2:
+        return None
+    if arc < around:
+        grid = np.take(grid, np.arange(first, first + arc) % (around - 1), axis=1)
+    low_v, part_v = _stops(np.abs(grid[1:, :, :2] - grid[:-1, :, :2]).max(axis=(1, 2)))
+    low_u, part_u = _stops(np.abs(grid[:, 1:, :2] - grid[:, :-1, :2]).max(axis=(0, 2)))
+    rows = grid[low_v] + part_v[:, None, None] * (grid[low_v + 1] - grid[low_v])
+    left = np.take(rows, low_u, axis=1)
+    fine = left + part_u[:, None] * (np.take(rows, low_u + 1, axis=1) - left)
+    least = (-0.499, -0.499, -1e9, -1e9 if surface.open_back else BACK)
+    keep = cv2.inRange(fine, least, (canvas.size[1] - 0.501, canvas.size[0] - 0.501, 1e9, 1e9)).view(bool)
+    u = (low_u + part_u + np.float32(first)) / np.float32(around - 1) % 1
+    v = (low_v + part_v) / np.float32(rings - 1)
     if surface.material.cutout is not None:
         keep &= _lookup(surface.material.cutout, u, v)
     chosen = np.flatnonzero(keep)
     if not chosen.size:
         return None
-    pixel = (row * canvas.size[1] + column).ravel()[chosen]
-    at_row, at_column = np.divmod(chosen.astype(np.int32), np.int32(fine.shape[1]))
+    inside = np.take(fine.reshape(-1, 4), chosen, axis=0)
+    column, row = (inside[:, 0] + 0.5).astype(np.int32), (inside[:, 1] + 0.5).astype(np.int32)
+    at_row = chosen // fine.shape[1]
     owner = np.full(chosen.size, number, np.int32)
-    return pixel, fine[..., 2].ravel()[chosen], owner, u[at_column], v[at_row]
+    return row * np.int32(canvas.size[1]) + column, inside[:, 2], owner, u[chosen - at_row * fine.shape[1]], v[at_row]
 
 
-def _parts(steps: np.ndarray) -> int:
-    """Into how many parts a cell is cut, from the (dx, dy) between neighbours (R, U, 2)."""
-    longest = float(np.sqrt(np.einsum("rui,rui->ru", steps, steps).max()))
-    return int(min(max(np.ceil(longest / STEP), 1), MAX_PARTS))
+def _facing_arc(surface: Surface, facing: np.ndarray) -> tuple[int, int]:
+    """First column and number of columns of a closed grid that can be seen; the whole grid if its inside shows too."""
+    around = facing.shape[1]
+    if surface.open_back:
+        return 0, around
+    hidden = np.flatnonzero(facing[:, :-1].max(axis=0) <= BACK)
+    if hidden.size < 4:
+        return 0, around
+    gaps = np.diff(hidden, append=hidden[0] + around - 1)
+    widest = int(gaps.argmax())
+    return int(hidden[widest]), min(int(gaps[widest]) + 1, around)
 
 
-def _places(count: int, first: int, parts: int, length: int) -> np.ndarray:
-    """Where in 0..1 the refined points lie (cv2.resize puts point i at (i + 0.5) / parts - 0.5, clamped at the ends)."""
-    return (np.clip((np.arange(first, first + count) + 0.5) / parts - 0.5, 0, length - 1) / (length - 1)).astype(
-        np.float32
-    )
+def _stops(longest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where to put points between the grid's rings or columns: every gap is cut by its own `longest` step (G,) pixels.
 
-
-def _at(grid: np.ndarray, uv: np.ndarray) -> np.ndarray:
-    """Bilinear values (N, C) of a grid (R, U, C) at `uv` (N, 2) in 0..1."""
-    rings, around = grid.shape[:2]
-    return _remap(np.ascontiguousarray(grid), uv[:, 0] * (around - 1), uv[:, 1] * (rings - 1), cv2.BORDER_REPLICATE)
+    Returns the gap (P,) int64 and the place within it (P,) float32 in 0..1.
+    """
+    counts = np.minimum(np.maximum(np.ceil(longest / STEP), 1), MAX_PARTS).astype(np.int64)
+    low = np.repeat(np.arange(counts.size + 1), np.append(counts, 1))
+    part = (np.arange(low.size) - (np.cumsum(counts) - counts).take(low, mode="clip")) / counts.take(low, mode="clip")
+    low[-1], part[-1] = counts.size - 1, 1
+    return low, part.astype(np.float32)
 
 
 def _lookup(mask: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     height, width = mask.shape
-    rows, columns = (
-        np.minimum((v * height).astype(np.int64), height - 1),
-        np.minimum((u * width).astype(np.int64), width - 1),
-    )
+    rows = np.minimum((v * height).astype(np.int64), height - 1)
+    columns = np.minimum((u * width).astype(np.int64), width - 1)
     return mask[np.ix_(rows, columns)]
 
 
-def surface_normals(points: np.ndarray) -> np.ndarray:
-    """Outward normals (R, U, 3) of a closed grid (R, U, 3): across the rings and around them."""
-    down = np.empty_like(points)
-    down[1:-1] = points[2:] - points[:-2]
-    down[0], down[-1] = points[1] - points[0], points[-1] - points[-2]
-    around = np.empty_like(points)
-    around[:, 1:-1] = points[:, 2:] - points[:, :-2]
-    around[:, 0] = around[:, -1] = points[:, 1] - points[:, -2]
-    normal = np.cross(around, down)
-    normal /= np.maximum(np.sqrt(np.einsum("rui,rui->ru", normal, normal)), 1e-9)[..., None]
-    outward = points - points[:, :-1].mean(axis=1, keepdims=True)
-    return normal if np.sum(normal * outward) >= 0 else -normal
+def _bilinear(values: np.ndarray, mesh: Mesh, surface: np.ndarray, uv: np.ndarray) -> np.ndarray:
+    """Values (N, C) between the grid points of a flat (M, C) array, at `uv` (N, 2) of the points' surfaces (N,)."""
+    rings, around = mesh.shapes[:, 0][surface], mesh.shapes[:, 1][surface]
+    x, y = uv[:, 0] * (around - 1), uv[:, 1] * (rings - 1)
+    column, row = np.minimum(x.astype(np.int64), around - 2), np.minimum(y.astype(np.int64), rings - 2)
+    at = mesh.starts[surface] + row * around + column
+    right, down = (x - column).astype(np.float32)[:, None], (y - row).astype(np.float32)[:, None]
+    top, bottom = np.take(values, at, axis=0), np.take(values, at + around, axis=0)
+    top += right * (np.take(values, at + 1, axis=0) - top)
+    bottom += right * (np.take(values, at + around + 1, axis=0) - bottom)
+    return top + down * (bottom - top)
 
 
-def sample_texture(material: Material, uv: np.ndarray) -> np.ndarray:
-    """Texture colours (N, 3) at `uv` (N, 2), bilinear."""
-    height, width = material.texture.shape[:2]
-    x = (uv[:, 0] * width - 0.5).reshape(1, -1)
-    y = (uv[:, 1] * height - 0.5).reshape(1, -1)
-    return _remap(material.texture, x, y, cv2.BORDER_REPLICATE)
-
-
-def _remap(texture: np.ndarray, x: np.ndarray, y: np.ndarray, border: int) -> np.ndarray:
-    """cv2.remap over flat lists: it takes at most 32,766 columns, so long lists are folded."""
-    count = x.size
-    width = 4096
-    rows = -(-count // width)
-    padded = np.zeros((2, rows * width), np.float32)
-    padded[0, :count], padded[1, :count] = x.ravel(), y.ravel()
-    padded = padded.reshape(2, rows, width)
-    found = cv2.remap(texture, padded[0], padded[1], cv2.INTER_LINEAR, borderMode=border)
-    return found.reshape(rows * width, -1)[:count]
-
-
-def sample_tiled(texture: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Values (N, C) of a tileable texture at (u, v) in tiles."""
-    height, width = texture.shape[:2]
-    return _remap(texture, (u % 1) * width, (v % 1) * height, cv2.BORDER_WRAP)
+def texels(surfaces: list[Surface], seen: Buffers) -> np.ndarray:
+    """Texture colours (N, 3) of the visible points, nearest texel (the raster is finer than the picture)."""
+    textures = [surface.material.texture for surface in surfaces]
+    sizes = np.array([texture.shape[:2] for texture in textures])
+    starts = np.cumsum(sizes.prod(axis=1)) - sizes.prod(axis=1)
+    atlas = np.concatenate([texture.reshape(-1, 3) for texture in textures])
+    height, width = sizes[:, 0][seen.surface], sizes[:, 1][seen.surface]
+    row = np.minimum((seen.uv[:, 1] * height).astype(np.int64), height - 1)
+    column = np.minimum((seen.uv[:, 0] * width).astype(np.int64), width - 1)
+    return np.take(atlas, starts[seen.surface] + row * width + column, axis=0)

@@ -121,8 +121,8 @@ def _light(site: np.random.Generator, rng: np.random.Generator) -> Light:
     direction /= np.linalg.norm(direction)
     return Light(
         direction=(float(direction[0]), float(direction[1]), float(direction[2])),
-        key=0.35 + 0.55 * hard,
-        ambient=0.80 - 0.30 * hard,
+        key=0.42 + 0.60 * hard,
+        ambient=0.92 - 0.34 * hard,
         sky=(0.96, 1.0, 1.06),
         bounce=(0.50, 0.47, 0.43),
         hard=hard,
@@ -150,19 +150,19 @@ def _back(image: np.ndarray, lens: Lens, rng: np.random.Generator, kind: str, pl
 
 def _ground(floor: Floor, kind: str, rng: np.random.Generator) -> np.ndarray:
     grey = rng.normal(0, 10)
-    base = np.array([128, 125, 119]) + grey + rng.normal(0, 3, 3)
+    base = np.array([142, 139, 133]) + grey + rng.normal(0, 3, 3)
     shades = [tuple(base * share) for share in (0.9, 0.97, 1.0, 1.05)]
     turn = float(rng.uniform(-0.6, 0.6))
     if kind == "slabs":
         image = paving(floor, rng, shades, (float(rng.uniform(0.4, 0.8)), float(rng.uniform(0.3, 0.5))), turn, 0.5)
     elif kind == "squares":
-        second = [tuple(base * np.array([1.12, 0.98, 0.9])), tuple(base * 0.78)]
+        second = [tuple(base * np.array([1.1, 1.0, 0.94])), tuple(base * 0.78)]
         image = paving(floor, rng, shades[:2] + second[: int(rng.integers(1, 3))], (0.5, 0.5), turn, 0.0)
     elif kind == "bricks":
-        tint = np.array([[146, 112, 96], [122, 118, 114], [150, 128, 104]][int(rng.integers(3))]) + grey
+        tint = np.array([[146, 124, 112], [132, 130, 127], [150, 138, 122]][int(rng.integers(3))]) + grey
         image = paving(floor, rng, [tuple(tint * share) for share in (0.85, 0.95, 1.0, 1.1)], (0.24, 0.12), turn, 0.5)
     elif kind == "asphalt":
-        image = asphalt(floor, rng, tuple(base * rng.uniform(0.7, 1.1)))
+        image = asphalt(floor, rng, tuple(base * rng.uniform(0.8, 1.15)))
     else:
         image = lawn(floor, rng, (92 + grey, 112 + grey, 58 + grey * 0.6))
     return _bands(image, floor, kind, rng, shades)
@@ -191,7 +191,7 @@ def _bands(image: np.ndarray, floor: Floor, kind: str, rng: np.random.Generator,
             floor, float(rng.uniform(-1.2, 1.2)), float(rng.uniform(2, 14)), float(rng.choice([0.12, 0.3, 0.6, 1.5]))
         )
         colour = np.asarray(
-            [(186, 146, 110), (92, 90, 88), (204, 200, 190), (150, 104, 84), (190, 170, 70)][int(rng.integers(5))],
+            [(178, 158, 136), (92, 90, 88), (204, 200, 190), (146, 118, 104), (186, 172, 110)][int(rng.integers(5))],
             np.float32,
         )
         weight = (0.55 * inside)[..., None]
@@ -209,7 +209,7 @@ def _bands(image: np.ndarray, floor: Floor, kind: str, rng: np.random.Generator,
 def _ground_light(floor: Floor, rng: np.random.Generator, light: Light) -> np.ndarray:
     shade = dapple(floor, rng, 0.12 + 0.38 * light.hard * float(rng.uniform(0, 1)))
     across = np.linspace(-1, 1, SIZE[1])[None] * rng.normal(0, 0.05)
-    return shade * (1 + across) * (0.88 + 0.2 * light.hard)
+    return shade * (1 + across) * (0.95 + 0.2 * light.hard)
 
 
 def _fronts(image: np.ndarray, lens: Lens, rng: np.random.Generator, walls: list[str]) -> None:

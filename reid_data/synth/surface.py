@@ -6,6 +6,7 @@ top, or from the trunk, outwards.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -41,9 +42,16 @@ class Surface:
     open_back: bool = False
 
 
+def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cross product over the last axis of (..., 3) arrays; many times faster than NumPy's on small ones."""
+    a, b, c = first[..., 0], first[..., 1], first[..., 2]
+    d, e, f = second[..., 0], second[..., 1], second[..., 2]
+    return np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=-1)
+
+
 def unit(vector: np.ndarray) -> np.ndarray:
     """`vector` (..., 3) scaled to length 1."""
-    return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-9)
+    return vector / np.maximum(np.sqrt(np.sum(vector * vector, axis=-1, keepdims=True)), 1e-9)
 
 
 def tube(
@@ -53,17 +61,24 @@ def tube(
 
     `lateral` (3,) or (R, 3) is the sideways axis, `power` the exponent of the superellipse (2 = ellipse, 4 = box).
     """
-    direction = unit(np.gradient(centres, axis=0))
+    step = np.diff(centres, axis=0)
+    direction = unit(np.concatenate([step[:1], step[:-1] + step[1:], step[-1:]]))
     lateral = np.broadcast_to(lateral, centres.shape)
     side = unit(lateral - np.sum(lateral * direction, axis=1, keepdims=True) * direction)
-    front = np.cross(direction, side)
-    angle = np.linspace(0, 2 * np.pi, num_u, dtype=np.float32)
-    sine, cosine = np.sin(angle), np.cos(angle)
-    if power != 2.0:
-        sine = np.sign(sine) * np.abs(sine) ** (2 / power)
-        cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    front = cross(direction, side)
+    sine, cosine = _ring(num_u, power)
     ring = side[:, None] * (radii[:, :1] * sine)[..., None] - front[:, None] * (radii[:, 1:] * cosine)[..., None]
     return (centres[:, None] + ring).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _ring(num_u: int, power: float) -> tuple[np.ndarray, np.ndarray]:
+    """Sines and cosines of a superellipse around one ring."""
+    angle = np.linspace(0, 2 * np.pi, num_u)
+    sine, cosine = np.sin(angle), np.cos(angle)
+    sine = np.sign(sine) * np.abs(sine) ** (2 / power)
+    cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    return sine.astype(np.float32), cosine.astype(np.float32)
 
 
 def profile(keys: np.ndarray, num_rings: int) -> np.ndarray:
@@ -101,11 +116,8 @@ def ellipsoid(
     if power != 2.0:
         height = np.sign(height) * np.abs(height) ** (2 / power)
         width = np.abs(width) ** (2 / power)
-    angle = np.linspace(0, 2 * np.pi, 18)
-    sine, cosine = np.sin(angle), -np.cos(angle)
-    if power != 2.0:
-        sine = np.sign(sine) * np.abs(sine) ** (2 / power)
-        cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    sine, cosine = _ring(18, power)
+    cosine = -cosine
     local = np.stack(
         [
             width[:, None] * sine * radii[0],

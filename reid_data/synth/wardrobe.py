@@ -5,9 +5,10 @@ import numpy as np
 from reid_data.synth.appearance import Appearance
 from reid_data.synth.materials import materials
 from reid_data.synth.pose import SIDES, Body, Pose, skeleton
-from reid_data.synth.surface import Material, Surface, bent, ellipsoid, profile, rotation_y, tube, unit
+from reid_data.synth.surface import Material, Surface, bent, cross, ellipsoid, profile, rotation_y, tube, unit
 
 Joints = dict[str, np.ndarray]
+UP = np.array([0.0, 1.0, 0.0], np.float32)
 
 # Level below the base of the neck (shares of stature), half width, half depth, shift forwards; man and woman of weight 1.
 MAN = np.array([
@@ -28,18 +29,17 @@ LEG = np.array(
 )
 
 
-def dress(person: Appearance, pose: Pose) -> tuple[list[Surface], Joints]:
-    """All surfaces of a person in a posture, and the joints. The person faces +z and stands above the origin."""
+def dress(person: Appearance, pose: Pose) -> list[Surface]:
+    """All surfaces of a person in a posture. The person faces +z and stands above the origin."""
     joints = skeleton(person.body, pose)
     made = materials(person)
-    surfaces = [
+    return [
         *_head(person, pose, joints, made),
         *_arms(person, joints, made),
         *_legs(person, joints, made),
         *_trunk(person, joints, made),
         *_bag(person, joints, made),
     ]
-    return surfaces, joints
 
 
 def trunk_rings(
@@ -65,7 +65,7 @@ def trunk_rings(
     centres = joints["neck"] + (joints["pelvis"] - joints["neck"]) * np.minimum(part, 1)
     centres = centres - np.array([0, 1, 0]) * np.clip(levels - 0.305, 0, None)[:, None] * body.stature
     axes = unit(joints["shoulders_axis"] * (1 - np.minimum(part, 1)) + joints["hips_axis"] * np.minimum(part, 1))
-    front = np.cross(axes, [0.0, 1.0, 0.0])
+    front = cross(axes, UP)
     return centres + front * (shift * body.stature)[:, None], radii, axes
 
 
@@ -98,9 +98,9 @@ def _trunk(person: Appearance, joints: Joints, made: dict[str, Material]) -> lis
         radii *= (1 + 0.35 * np.clip(levels - 0.30, 0, None) / 0.3)[:, None]
         centres, radii = _around_legs(centres, radii, joints, levels > 0.32)
     shirt = _wavy(tube(centres, radii, axes, num_u=30, power=2.35), upper.seed, 0.022)
-    surfaces.append(Surface(shirt, made["upper"], open_back=True))
+    surfaces.append(Surface(shirt, made["upper"]))
     if lower.kind == "skirt":
-        surfaces.append(Surface(_skirt(person, joints), made["lower"], open_back=True))
+        surfaces.append(Surface(_skirt(person, joints), made["lower"]))
     else:
         levels = np.linspace(0.225, 0.385, 12)
         centres, radii, axes = trunk_rings(body, joints, levels, 1 + (lower.loose - 1) * 0.25, 0.2)
@@ -119,8 +119,9 @@ def _around_legs(
         middle = (places[0] + places[1]) / 2
         centres[number, 2] = middle[2]
         apart = np.abs(places[0] - places[1]) / 2
-        radii[number, 0] = max(radii[number, 0], apart[0] + 0.085)
-        radii[number, 1] = max(radii[number, 1], apart[2] + 0.075)
+        thick = 0.055 + 0.035 * np.clip(centres[number, 1] - 0.45, 0, 0.3) / 0.3
+        radii[number, 0] = max(radii[number, 0], apart[0] + thick)
+        radii[number, 1] = max(radii[number, 1], apart[2] + thick)
     return centres, radii
 
 
@@ -140,7 +141,7 @@ def _skirt(person: Appearance, joints: Joints) -> np.ndarray:
     flare = 0.06 + 0.5 * (garment.seed % 97) / 97
     radii *= (1.03 + flare * part)[:, None]
     centres, radii = _around_legs(centres, radii, joints, levels > 0.33)
-    points = tube(centres, radii, axes, num_u=40)
+    points = tube(centres, radii, axes, num_u=40, power=2.5)
     angle = np.linspace(0, 2 * np.pi, 40)
     pleats = np.cos(angle * (7 + garment.seed % 6) + garment.seed % 7)
     factor = 1 + 0.05 * flare / 0.3 * part[:, None] * pleats[None]
@@ -161,7 +162,7 @@ def _limb(
 
 def _arms(person: Appearance, joints: Joints, made: dict[str, Material]) -> list[Surface]:
     body, upper = person.body, person.upper
-    thick = body.stature * (0.0335 - 0.005 * body.female) * (0.6 + 0.4 * body.weight)
+    thick = body.stature * (0.0360 - 0.005 * body.female) * (0.6 + 0.4 * body.weight)
     surfaces = []
     for side, sign in SIDES.items():
         start = joints[f"{side} shoulder"] + np.array([-sign * 0.020, 0.001, 0]) * body.stature
@@ -174,7 +175,7 @@ def _arms(person: Appearance, joints: Joints, made: dict[str, Material]) -> list
             keys = ARM.copy()
             keys[:, 1] = np.maximum(keys[:, 1], np.interp(keys[:, 0], [0, 0.1, 0.5, 1], [0, 0.86, 0.86, 0.66]))
             points = _limb(path, keys, thick, 18, end=min(sleeve, 0.99), ease=loose, seed=upper.seed + int(sign) + 2)
-            surfaces.append(Surface(points, made["sleeve"], open_back=sleeve < 0.6))
+            surfaces.append(Surface(points, made["sleeve"]))
         surfaces.append(Surface(_hand(joints, side, body), made["skin"]))
     return surfaces
 
@@ -183,7 +184,7 @@ def _hand(joints: Joints, side: str, body: Body) -> np.ndarray:
     wrist, tip = joints[f"{side} wrist"], joints[f"{side} hand"]
     along = unit(wrist - tip)
     thumb = unit(np.array([0.0, 0.15, 1.0]) - along * float(along @ np.array([0.0, 0.15, 1.0])))
-    axes = np.stack([np.cross(along, thumb), along, thumb]).astype(np.float32)
+    axes = np.stack([cross(along, thumb), along, thumb]).astype(np.float32)
     size = body.stature
     return ellipsoid(wrist * 0.42 + tip * 0.58, np.array([0.011, 0.045, 0.021]) * size, axes, power=2.3)
 
@@ -199,9 +200,7 @@ def _legs(person: Appearance, joints: Joints, made: dict[str, Material]) -> list
         if not covered:
             surfaces.append(Surface(_limb(path, LEG, thick, 24), made["skin"]))
         if lower.kind != "skirt":
-            surfaces.append(
-                Surface(_trouser(path, person, thick, int(sign)), made["lower"], open_back=lower.kind == "shorts")
-            )
+            surfaces.append(Surface(_trouser(path, person, thick, int(sign)), made["lower"]))
         surfaces.extend(_shoe(joints, side, person, made))
     return surfaces
 
@@ -348,7 +347,7 @@ def _hat_parts(
         return []
     top = centre + axes[1] * 0.010 * size
     dome = _head_shape(top, axes, size, 1.16)[: 11 if person.hat != "beanie" else 12]
-    parts = [Surface(dome, made["hat"], open_back=True)]
+    parts = [Surface(dome, made["hat"])]
     if person.hat == "cap":
         parts.append(
             Surface(
@@ -372,7 +371,7 @@ def _bag(person: Appearance, joints: Joints, made: dict[str, Material]) -> list[
     big = 0.85 + 0.35 * (person.seed % 17) / 17
     up = unit(joints["neck"] - joints["pelvis"])
     side = unit(joints["shoulders_axis"])
-    front = np.cross(side, up)
+    front = cross(side, up)
     axes = np.stack([side, up, front]).astype(np.float32)
     if bag == "backpack":
         deep = 0.045 * big
