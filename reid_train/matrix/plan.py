@@ -1,0 +1,100 @@
+"""The grid as data: which trainings, which tests. Nothing is read or run here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from reid_data.errors import UsageError
+from reid_train.config import TrainSettings
+
+
+@dataclass(frozen=True)
+class Part:
+    """One data set of a training: its name or path, and the share of its images that is used (1: all)."""
+
+    name: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of the grid: the text of its training sets as typed, those sets, and its settings.
+
+    `axes` are the settings that the grid varies, the seed left out.
+    """
+
+    train: str
+    parts: tuple[Part, ...]
+    settings: TrainSettings
+    axes: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """What a row of the table is called: the sets, then the varied settings, then the seed."""
+        varied = [f"{name}={value}" for name, value in self.axes]
+        return ", ".join([self.train, *varied, f"seed {self.settings.seed}"])
+
+    def folder(self, key: str) -> str:
+        """The run folder's name: readable, and unique by the training's key."""
+        words = re.sub(r"[^A-Za-z0-9+.=-]+", "_", self.train).strip("_.")
+        return f"{words[:80]}-seed{self.settings.seed}-{key[:12]}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trainings, in the order of the rows, and the test sets, in the order of the columns."""
+
+    trainings: tuple[Training, ...]
+    tests: tuple[str, ...]
+
+
+def make_plan(
+    trains: Sequence[str],
+    tests: Sequence[str],
+    base: TrainSettings,
+    seeds: Sequence[int] = (),
+    axes: Mapping[str, Sequence[str]] | None = None,
+) -> Plan:
+    """Every training set (or union) times every combination of `axes` times every seed (default: the base's).
+
+    Raises UsageError for an empty axis, a set named twice, a union that cannot be read, or an unknown setting.
+    """
+    for what, names in (("--train", trains), ("--test", tests)):
+        if not names:
+            raise UsageError(f"{what} names no data set: give at least one, as in {what} market,duke.")
+        repeated = sorted({name for name in names if list(names).count(name) > 1})
+        if repeated:
+            raise UsageError(f"{what} names {', '.join(repeated)} more than once.")
+    axes = dict(axes or {})
+    for name, values in axes.items():
+        if not values or len(set(values)) < len(values):
+            raise UsageError(f"--set {name}: expected different values, as in --set {name}=A,B.")
+    trainings = []
+    for train, values, seed in product(trains, product(*axes.values()), seeds or [base.seed]):
+        changes = dict(zip(axes, values))
+        settings = base.replace(**changes, seed=seed)
+        varied = tuple((name, getattr(settings, name)) for name in axes)
+        trainings.append(Training(train, union_parts(train), settings, varied))
+    return Plan(tuple(trainings), tuple(tests))
+
+
+def union_parts(text: str) -> tuple[Part, ...]:
+    """`market+composite:0.3` -> (Part("market"), Part("composite", 0.3)). Raises UsageError."""
+    parts = []
+    for piece in text.split("+"):
+        name, colon, share_text = piece.rpartition(":")
+        if not colon:
+            name, share_text = piece, "1"
+        try:
+            share = float(share_text)
+        except ValueError:
+            share = 0.0
+        if not name or not 0 < share <= 1:
+            raise UsageError(f"--train '{text}': expected NAME or NAME+NAME:SHARE with a share above 0 and at most 1.")
+        parts.append(Part(name, share))
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise UsageError(f"--train '{text}' names a set twice.")
+    return tuple(parts)

@@ -1,0 +1,102 @@
+"""The rules of the house, held by a test: size, no print, no pickle, no network, complete packaging, documented commands."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(path for folder in ("reid_data", "reid_train", "cli") for path in (ROOT / folder).rglob("*.py"))
+FORBIDDEN = [
+    r"\bpickle\.loads?\b",
+    r"allow_pickle=True",
+    r"weights_only=False",
+    r"\byaml\.load\b",
+    r"(?<![\w.])eval\(",
+    r"\bextractall\b",
+    r"shell=True",
+    r"torch\.hub\b",
+    r"torchvision\.io",
+    r"(?<![\w.])print\(",
+    r"except:",
+]
+
+
+def commands() -> list[tuple[str, click.Command]]:
+    """Every command of both applications, as (what a user types, command)."""
+    from reid_cli.data import app as data
+    from reid_cli.train import app as train
+
+    return [
+        (f"{name} {key}", command)
+        for name, app in (("reid-data", data), ("reid-train", train))
+        for key, command in app.commands.items()
+    ]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_sizes(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or node.lineno) - node.lineno < 60, f"{node.name} is over 60 lines"
+
+
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_nothing_unsafe_or_noisy(pattern):
+    found = [str(path.relative_to(ROOT)) for path in SOURCES if re.search(pattern, path.read_text(encoding="utf-8"))]
+    assert found == []
+
+
+def test_public_functions_are_documented():
+    missing = []
+    for path in SOURCES:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            public = isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+            if public and not ast.get_docstring(node):
+                missing.append(f"{path.relative_to(ROOT)}: {node.name}")
+    assert missing == []
+
+
+def test_every_package_is_in_the_wheel():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {settings["package-dir"].get(package) or package.replace(".", "/") for package in settings["packages"]}
+    there = {str(path.parent.relative_to(ROOT)) for path in SOURCES if path.name == "__init__.py"} | {"assets"}
+    assert folders == there
+
+
+@pytest.mark.parametrize(("typed", "command"), commands(), ids=[typed for typed, _ in commands()])
+def test_every_command_has_help_with_an_example_and_is_documented(typed, command):
+    assert f"Example:\n  {typed}" in inspect.cleandoc(command.help or "")
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+    assert f"`{typed}" in pages or f"\n{typed}" in pages
+
+
+@pytest.mark.parametrize("application", ["data", "train"])
+def test_help_imports_nothing_heavy(application):
+    script = (
+        "import sys\nsys.argv = ['x', '--help']\n"
+        f"from reid_cli.{application} import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'torchvision', 'cv2', 'albumentations', 'scipy', 'matplotlib', 'PIL'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_picture_of_a_person_is_tracked():
+    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split()
+    pictures = [name for name in names if name.lower().endswith((".jpg", ".jpeg", ".bmp"))]
+    assert [name for name in pictures if not name.startswith("docs/images/synthetic")] == []
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
