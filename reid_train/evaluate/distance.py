@@ -58,7 +58,9 @@ class Metric:
         if self.name not in METRICS:
             raise unknown_name("metric", self.name, METRICS)
 
-    def tile(self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+    def tile(
+        self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor, out: torch.Tensor
+    ) -> torch.Tensor:
         """Scores (M, N) into the front of the flat buffer `out`; precision and device are the inputs'."""
         size = (len(queries_MK), len(gallery_NK))
         scores_MN = torch.mm(queries_MK, gallery_NK.T, out=out[: size[0] * size[1]].view(size))
@@ -77,8 +79,13 @@ class Metric:
 
     def exact_double(self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor) -> torch.Tensor:
         """The same from rows that are float64 already, with the gallery's norms."""
-        if queries_MK.device.type == "cpu":  # most of these products are tiny; numpy does not wake every thread for them
-            return self._finish(torch.from_numpy(queries_MK.numpy() @ gallery_NK.numpy().T), norms_N)
+        if (
+            queries_MK.device.type == "cpu"
+        ):  # most of these products are tiny; numpy does not wake every thread for them
+            with np.errstate(
+                invalid="ignore", over="ignore"
+            ):  # features that are not finite are reported by checked_norms
+                return self._finish(torch.from_numpy(queries_MK.numpy() @ gallery_NK.numpy().T), norms_N)
         return self._finish(queries_MK @ gallery_NK.T, norms_N)
 
     def exact_pairs(self, queries_PK: torch.Tensor, gallery_PK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -127,7 +134,11 @@ def rounding_band(metric: Metric, queries_MK: torch.Tensor, gallery_NK: torch.Te
     Eight times the largest error seen, which covers whatever this machine's product does (float32, TF32, reduced
     precision), and never less than sqrt(K) roundings, which guards against a sample that happens to be exact.
     """
-    fast = metric.tile(queries_MK, gallery_NK, row_norms(gallery_NK), queries_MK.new_empty(len(queries_MK) * len(gallery_NK)))
+    fast = metric.tile(
+        queries_MK, gallery_NK, row_norms(gallery_NK), queries_MK.new_empty(len(queries_MK) * len(gallery_NK))
+    )
     magnitude = metric.magnitude(row_norms(queries_MK.double())[:, None], row_norms(gallery_NK.double())[None, :])
-    error = (fast.double() - metric.exact(queries_MK, gallery_NK)).abs() / magnitude.clamp(min=torch.finfo(torch.float64).tiny)
+    error = (fast.double() - metric.exact(queries_MK, gallery_NK)).abs() / magnitude.clamp(
+        min=torch.finfo(torch.float64).tiny
+    )
     return max(8 * float(error.max()), _FLOAT32_UNIT * queries_MK.shape[1] ** 0.5)

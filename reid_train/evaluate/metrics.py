@@ -101,4 +101,6 @@ def per_query(
 def cmc_curve(first_match: np.ndarray, length: int) -> np.ndarray:
     """Share of the queries with a match whose first one stands at rank <= 1, 2, ..., `length`."""
     found = first_match[first_match > 0]
-    return np.cumsum(np.bincount(np.minimum(found, length + 1), minlength=length + 2))[1 : length + 1] / max(len(found), 1)
+    return np.cumsum(np.bincount(np.minimum(found, length + 1), minlength=length + 2))[1 : length + 1] / max(
+        len(found), 1
+    )

@@ -74,7 +74,9 @@ def evaluate(
     )
     _require_matches(pairs, query_camids, gallery_camids)
     warnings = _check_queries(query_feats, metric)
-    adjustment = rerank_adjustment(query_feats, gallery_feats, scored, comparer, rerank, device=device) if rerank else None
+    adjustment = (
+        rerank_adjustment(query_feats, gallery_feats, scored, comparer, rerank, device=device) if rerank else None
+    )
     task = Task(query_feats, gallery_feats, scored, pairs, comparer, adjustment)
     if protocol == "cuhk03":
         values, num_zero = _single_shot(task, gallery_pids[scored], tuple(ranks), seed, device)
@@ -86,12 +88,22 @@ def evaluate(
         _log.warning(warning)
     settings = {"metric": metric, "protocol": protocol, "ap": ap, "rerank": rerank.as_dict() if rerank else None}
     return RankingResult(
-        **values, ranks=tuple(ranks), query_pids=query_pids, query_camids=query_camids, warnings=tuple(warnings), settings=settings
+        **values,
+        ranks=tuple(ranks),
+        query_pids=query_pids,
+        query_camids=query_camids,
+        warnings=tuple(warnings),
+        settings=settings,
     )
 
 
 def chance_map(
-    query_pids: np.ndarray, query_camids: np.ndarray, gallery_pids: np.ndarray, gallery_camids: np.ndarray, *, protocol: str = "standard"
+    query_pids: np.ndarray,
+    query_camids: np.ndarray,
+    gallery_pids: np.ndarray,
+    gallery_camids: np.ndarray,
+    *,
+    protocol: str = "standard",
 ) -> float:
     """The mAP that random rankings have on average, exactly; what a model that knows nothing scores.
 
@@ -120,26 +132,48 @@ def _all_matches(task: "Task", ap: str, ranks: tuple[int, ...], block: int, devi
     from reid_train.evaluate.ranking import rank_matches
 
     found = rank_matches(task, block=block, device=device)
-    average, inp, first_match, num_matches = per_query(found.query, found.order, found.rank, len(task.pairs.query_pids), ap=ap)
+    average, inp, first_match, num_matches = per_query(
+        found.query, found.order, found.rank, len(task.pairs.query_pids), ap=ap
+    )
     hits = ((first_match[:, None] > 0) & (first_match[:, None] <= np.array(ranks))).astype(float)
     cmc = cmc_curve(first_match, max(CMC_LENGTH, *ranks))
-    values = {"ap": average, "inp": inp, "first_match": first_match, "num_matches": num_matches, "hits": hits, "cmc": cmc}
+    values = {
+        "ap": average,
+        "inp": inp,
+        "first_match": first_match,
+        "num_matches": num_matches,
+        "hits": hits,
+        "cmc": cmc,
+    }
     return values, found.num_zero
 
 
-def _single_shot(task: "Task", pids: np.ndarray, ranks: tuple[int, ...], seed: int, device: str) -> tuple[dict[str, Any], int]:
+def _single_shot(
+    task: "Task", pids: np.ndarray, ranks: tuple[int, ...], seed: int, device: str
+) -> tuple[dict[str, Any], int]:
     """As `_all_matches`, by means over the draws; `first_match` is the median rank, rounded up."""
     from reid_train.evaluate.single_shot import rank_single_shot
 
     found = rank_single_shot(task, pids, seed=seed, device=device)
     num_queries = len(task.pairs.query_pids)
-    average, first_match, hits = np.full(num_queries, np.nan), np.zeros(num_queries, np.int64), np.zeros((num_queries, len(ranks)))
+    average, first_match, hits = (
+        np.full(num_queries, np.nan),
+        np.zeros(num_queries, np.int64),
+        np.zeros((num_queries, len(ranks))),
+    )
     average[found.query] = (1 / found.rank).mean(1)
     first_match[found.query] = np.ceil(np.median(found.rank, axis=1))
     hits[found.query] = (found.rank[:, :, None] <= np.array(ranks)).mean(1)
     cmc = cmc_curve(found.rank.ravel(), max(CMC_LENGTH, *ranks))
     num_matches = task.pairs.num_matches()
-    return {"ap": average, "inp": average, "first_match": first_match, "num_matches": num_matches, "hits": hits, "cmc": cmc}, found.num_zero
+    return {
+        "ap": average,
+        "inp": average,
+        "first_match": first_match,
+        "num_matches": num_matches,
+        "hits": hits,
+        "cmc": cmc,
+    }, found.num_zero
 
 
 def _ids(side: str, features: Any, pids: Any, camids: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +187,9 @@ def _ids(side: str, features: Any, pids: Any, camids: Any) -> tuple[np.ndarray, 
     for what, values in (("pids", pids), ("camids", camids)):
         array = np.asarray(values)
         if array.shape != shape[:1]:
-            raise InputError(f"{side}: {shape[0]} features but {what} of shape {array.shape}; expected one for each feature.")
+            raise InputError(
+                f"{side}: {shape[0]} features but {what} of shape {array.shape}; expected one for each feature."
+            )
         if array.dtype.kind not in "iu":
             raise InputError(f"{side} {what} must be whole numbers; got {array.dtype}.")
         arrays.append(array.astype(np.int64))

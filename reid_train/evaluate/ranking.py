@@ -118,7 +118,9 @@ def pair_scores(task: Task, device: str | torch.device = "cpu") -> np.ndarray:
     scores = np.empty(len(task.pairs.query))
     for pieces in _batches(task.pairs.groups()):
         queries_K = take_rows(task.queries, np.concatenate([queries for queries, _, _ in pieces]), device).double()
-        gallery_K = take_rows(task.gallery, task.scored[np.concatenate([columns for _, columns, _ in pieces])], device).double()
+        gallery_K = take_rows(
+            task.gallery, task.scored[np.concatenate([columns for _, columns, _ in pieces])], device
+        ).double()
         norms = row_norms(gallery_K)
         row, line = 0, 0
         for queries, columns, offset in pieces:
@@ -157,7 +159,10 @@ class _Counter:
         self.ahead = np.zeros(len(scores), np.int64)
         self.num_zero = 0
         self.buffers = [torch.empty(self.block * self.tile, device=device) for _ in range(2)]
-        sample = [take_rows(rows, _evenly(index), device) for rows, index in ((task.queries, self.active), (task.gallery, task.scored))]
+        sample = [
+            take_rows(rows, _evenly(index), device)
+            for rows, index in ((task.queries, self.active), (task.gallery, task.scored))
+        ]
         self.band = rounding_band(task.metric, sample[0], sample[1])
         self._index_pairs()
 
@@ -203,7 +208,12 @@ class _Counter:
         self.ahead[own] += ahead_MT[filled].cpu().numpy()
 
     def _fast(
-        self, piece: "_Piece", queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor, limits_MT: torch.Tensor
+        self,
+        piece: "_Piece",
+        queries_MK: torch.Tensor,
+        gallery_NK: torch.Tensor,
+        norms_N: torch.Tensor,
+        limits_MT: torch.Tensor,
     ) -> torch.Tensor | None:
         """Counts (M, T) from float32 scores; None if too many of them fall within the rounding band of a match."""
         scores_MN = self.task.metric.tile(queries_MK, gallery_NK, norms_N, self.buffers[0])
@@ -223,7 +233,9 @@ class _Counter:
                 inside = (lines >= low_MT[row[a:b], match[a:b], None]) & (lines < high_MT[row[a:b], match[a:b], None])
                 event, column = inside.nonzero(as_tuple=True)
                 event += a
-                closer = self._closer(piece, queries_MK, gallery_NK, row[event], column, limits_MT[row[event], match[event]])
+                closer = self._closer(
+                    piece, queries_MK, gallery_NK, row[event], column, limits_MT[row[event], match[event]]
+                )
                 ahead_MT.index_put_((row[event], match[event]), closer.long(), accumulate=True)
         return ahead_MT
 
@@ -231,14 +243,22 @@ class _Counter:
         """Apply the adjustment in place and take the pairs of one identity out of the ranking."""
         if self.task.adjustment is not None:
             factor_M1 = torch.from_numpy(self.task.adjustment.factor[piece.queries, None]).to(band_M1)
-            row, column, value = self.task.adjustment.entries(piece.queries, piece.first, piece.first + scores_MN.shape[1])
+            row, column, value = self.task.adjustment.entries(
+                piece.queries, piece.first, piece.first + scores_MN.shape[1]
+            )
             scores_MN.mul_(factor_M1)
             scores_MN[row, column] += torch.from_numpy(value).to(scores_MN)
             band_M1.mul_(factor_M1)
         scores_MN[piece.row, piece.column] = float("-inf")
 
     def _closer(
-        self, piece: "_Piece", queries_MK: torch.Tensor, gallery_NK: torch.Tensor, row: torch.Tensor, column: torch.Tensor, limit: torch.Tensor
+        self,
+        piece: "_Piece",
+        queries_MK: torch.Tensor,
+        gallery_NK: torch.Tensor,
+        row: torch.Tensor,
+        column: torch.Tensor,
+        limit: torch.Tensor,
     ) -> torch.Tensor:
         """Decide in float64 whether image `column` is at least as close to query `row` as the match that scores `limit`."""
         answers = []
@@ -251,7 +271,9 @@ class _Counter:
             answers.append(scores + TIE * magnitude >= limit[a:b])
         return torch.cat(answers)
 
-    def _slow(self, piece: "_Piece", queries_MK: torch.Tensor, gallery_NK: torch.Tensor, limits_MT: torch.Tensor) -> torch.Tensor:
+    def _slow(
+        self, piece: "_Piece", queries_MK: torch.Tensor, gallery_NK: torch.Tensor, limits_MT: torch.Tensor
+    ) -> torch.Tensor:
         """Counts (M, T) from float64 scores throughout, for features that float32 cannot tell apart."""
         ahead_MT = torch.zeros(limits_MT.shape, dtype=torch.int64, device=self.device)
         norms_M1 = row_norms(queries_MK.double())[:, None]

@@ -32,7 +32,9 @@ class SingleShotRanks:
     num_zero: int
 
 
-def rank_single_shot(task: Task, pids: np.ndarray, *, seed: int, draws: int = DRAWS, device: str | torch.device = "cpu") -> SingleShotRanks:
+def rank_single_shot(
+    task: Task, pids: np.ndarray, *, seed: int, draws: int = DRAWS, device: str | torch.device = "cpu"
+) -> SingleShotRanks:
     """Ranks under `draws` random galleries, one image per identity; `pids` (S,) belong to the scored rows.
 
     Scores are exact (float64) and ties count against the match, as in `ranking`; memory is bounded by the block.
@@ -57,7 +59,9 @@ def rank_single_shot(task: Task, pids: np.ndarray, *, seed: int, draws: int = DR
     return SingleShotRanks(query, rank, num_zero)
 
 
-def _draw_matches(task: Task, query: np.ndarray, scores: np.ndarray, rng: np.random.Generator, draws: int) -> np.ndarray:
+def _draw_matches(
+    task: Task, query: np.ndarray, scores: np.ndarray, rng: np.random.Generator, draws: int
+) -> np.ndarray:
     """(V, D) score of one random right match per query and draw."""
     matched = np.flatnonzero(task.pairs.is_match)
     counts = task.pairs.num_matches()
@@ -69,7 +73,8 @@ def _scores(task: Task, queries: np.ndarray, device: str | torch.device) -> tupl
     """(M, S) exact scores plus the slack that makes ties count, -inf for every pair of one identity; number of zero rows."""
     queries_MK = take_rows(task.queries, queries, device).double()
     norms_M1 = row_norms(queries_MK)[:, None]
-    scores_MS, num_zero = np.empty((len(queries), len(task.scored))), 0
+    scores_MS = np.empty((len(queries), len(task.scored)))
+    num_zero = 0
     for a, b in spans(len(task.scored), _COLUMNS):
         gallery_NK = take_rows(task.gallery, task.scored[a:b], device)
         norms_N = checked_norms(gallery_NK, task.scored[a:b], "gallery").double()

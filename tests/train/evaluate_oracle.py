@@ -41,6 +41,7 @@ def evaluate(query, qp, qc, gallery, gp, gc, *, metric="cosine", camera_rule=Tru
     """Per-query `numbers` for all queries, as four lists."""
     query, gallery = [list(map(float, row)) for row in query], [list(map(float, row)) for row in gallery]
     rows = [
-        numbers(ranking(q, p, c, gallery, gp, gc, metric=metric, camera_rule=camera_rule), ap) for q, p, c in zip(query, qp, qc)
+        numbers(ranking(q, p, c, gallery, gp, gc, metric=metric, camera_rule=camera_rule), ap)
+        for q, p, c in zip(query, qp, qc)
     ]
     return tuple(map(list, zip(*rows)))

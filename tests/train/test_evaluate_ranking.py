@@ -15,7 +15,9 @@ from tests.train import evaluate_oracle as oracle
 def hand_worked(scores, pids, camids, **options):
     """One query (pid 1, camera 1) whose cosine with gallery image i is scores[i]."""
     gallery = np.array([[s, np.sqrt(1 - s * s)] for s in scores])
-    return evaluate(np.array([[1.0, 0.0]]), np.array([1]), np.array([1]), gallery, np.array(pids), np.array(camids), **options)
+    return evaluate(
+        np.array([[1.0, 0.0]]), np.array([1]), np.array([1]), gallery, np.array(pids), np.array(camids), **options
+    )
 
 
 def random_set(rng, num_query, num_gallery, *, ids=4, cams=3, width=5, top=3):
@@ -127,7 +129,9 @@ def test_scale_of_the_features_does_not_change_a_cosine_ranking():
     rng = np.random.default_rng(2)
     q, qp, qc, g, gp, gc = random_set(rng, 10, 50, top=50)
     powers = 2.0 ** rng.integers(-8, 8, 50)
-    np.testing.assert_array_equal(evaluate(q, qp, qc, g, gp, gc).ap, evaluate(q * 4, qp, qc, g * powers[:, None], gp, gc).ap)
+    np.testing.assert_array_equal(
+        evaluate(q, qp, qc, g, gp, gc).ap, evaluate(q * 4, qp, qc, g * powers[:, None], gp, gc).ap
+    )
 
 
 def test_features_that_float32_cannot_tell_apart_are_decided_in_float64():
@@ -156,7 +160,9 @@ def test_a_coarse_product_changes_nothing_because_its_error_is_measured(monkeypa
     tile = Metric.tile
 
     def coarse(self, queries, gallery, norms, out):
-        return tile(self, queries, gallery, norms, out).copy_(out[: len(queries) * len(gallery)].view(len(queries), -1).bfloat16())
+        return tile(self, queries, gallery, norms, out).copy_(
+            out[: len(queries) * len(gallery)].view(len(queries), -1).bfloat16()
+        )
 
     rng = np.random.default_rng(6)
     _, qp, qc, _, gp, gc = random_set(rng, 10, 100)
@@ -172,7 +178,11 @@ def test_all_array_kinds_give_the_same(tmp_path):
     stored = np.memmap(tmp_path / "g", np.float16, "w+", shape=g.shape)
     stored[:] = g
     wanted = evaluate(*data).ap
-    for query, gallery in ((torch.from_numpy(q), torch.from_numpy(g)), (q.astype(float), stored), (q, torch.from_numpy(g).double())):
+    for query, gallery in (
+        (torch.from_numpy(q), torch.from_numpy(g)),
+        (q.astype(float), stored),
+        (q, torch.from_numpy(g).double()),
+    ):
         np.testing.assert_array_equal(evaluate(query, qp, qc, gallery, gp, gc, block=5).ap, wanted)
 
 
@@ -188,8 +198,12 @@ def test_chance_is_the_mean_over_random_rankings():
     rng = np.random.default_rng(8)
     _, qp, qc, _, gp, gc = random_set(rng, 10, 60)
     drawn = [
-        np.nanmean(oracle.evaluate(np.ones((10, 1)), qp, qc, rng.standard_normal((60, 1)), gp, gc, metric="euclidean")[0])
+        np.nanmean(
+            oracle.evaluate(np.ones((10, 1)), qp, qc, rng.standard_normal((60, 1)), gp, gc, metric="euclidean")[0]
+        )
         for _ in range(400)
     ]
     assert chance_map(qp, qc, gp, gc) == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / 20)
-    assert chance_map(np.array([1]), np.array([0]), np.array([1, 2]), np.array([1, 1])) == pytest.approx((1 + 1 / 2) / 2)
+    assert chance_map(np.array([1]), np.array([0]), np.array([1, 2]), np.array([1, 1])) == pytest.approx(
+        (1 + 1 / 2) / 2
+    )

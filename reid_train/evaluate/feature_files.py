@@ -1,0 +1,221 @@
+"""Feature files: from any model to our evaluator, and back. Nothing in them is ever unpickled.
+
+Two forms with the same keys: FILE.npz without object arrays, or FILE.safetensors with the paths in FILE.json beside it.
+
+    query_feats (Q, K) float      query_pids (Q,) int      query_camids (Q,) int      query_paths (Q,) text, optional
+    gallery_feats (G, K)          gallery_pids             gallery_camids             gallery_paths
+
+From a .safetensors file the gallery can be read by tiles, so that it may be larger than the memory.
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_data.errors import InputError, UsageError
+from reid_data.files import printable, replacing, write_atomic, write_json
+
+SIDES = ("query", "gallery")
+NUMBERS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("feats", "pids", "camids"))
+TEXTS = tuple(f"{side}_paths" for side in SIDES)
+_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "U8": "u1"}
+_MAX_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """What a feature file holds; `gallery_feats` may be a `FeatureRows`. Paths are empty where the file has none."""
+
+    query_feats: Any
+    query_pids: np.ndarray
+    query_camids: np.ndarray
+    gallery_feats: Any
+    gallery_pids: np.ndarray
+    gallery_camids: np.ndarray
+    query_paths: tuple[str, ...] = ()
+    gallery_paths: tuple[str, ...] = ()
+
+    def arrays(self) -> tuple[Any, ...]:
+        """The six arguments of `protocol.evaluate`, in its order."""
+        return (
+            self.query_feats,
+            self.query_pids,
+            self.query_camids,
+            self.gallery_feats,
+            self.gallery_pids,
+            self.gallery_camids,
+        )
+
+
+class FeatureRows:
+    """A two-dimensional array in a .safetensors file, read by rows when it is indexed by a slice or an integer array.
+
+    `shape` and `dtype` are those of what comes out; bfloat16 comes out as float32. Only what is asked for is in memory.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int], kind: str, offset: int) -> None:
+        self.path, self.shape, self.offset = path, shape, offset
+        self.stored = np.dtype(_TYPES[kind])
+        self.widen = kind == "BF16"
+        self.dtype = np.dtype(np.float32) if self.widen else self.stored
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            return self._read(start, max(stop, start))[::step]
+        rising, back = np.unique(index, return_inverse=True)
+        cuts = np.flatnonzero(np.diff(rising) > 1) + 1
+        runs = [self._read(int(run[0]), int(run[-1]) + 1) for run in np.split(rising, cuts) if len(run)]
+        return np.concatenate(runs)[back] if runs else np.empty((0, self.shape[1]), self.dtype)
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        width = self.shape[1]
+        with open(self.path, "rb") as file:
+            file.seek(self.offset + start * width * self.stored.itemsize)
+            flat = np.fromfile(file, self.stored, (stop - start) * width)
+        if len(flat) != (stop - start) * width:
+            raise InputError(f"'{printable(self.path)}' ends before row {stop}: it has become shorter. Write it again.")
+        if self.widen:
+            flat = (flat.astype(np.uint32) << 16).view(np.float32)
+        return flat.reshape(stop - start, width)
+
+
+def read_features(path: str | os.PathLike[str], *, stream: bool = True) -> FeatureFile:
+    """Read a feature file. With `stream` the gallery of a .safetensors file stays on the disk (`FeatureRows`).
+
+    Raises InputError for a file that is missing, damaged, pickled or lacks a key, UsageError for another ending.
+    """
+    where = Path(path)
+    if where.suffix not in (".npz", ".safetensors"):
+        raise UsageError(f"'{printable(where)}': a feature file ends in .npz or .safetensors.")
+    if not where.is_file():
+        raise InputError(
+            f"there is no feature file '{printable(where)}'. Write one with 'reid-train extract', or see docs/evaluation.md."
+        )
+    values = read_npz(where) if where.suffix == ".npz" else _read_safetensors(where)
+    missing = [key for key in NUMBERS if key not in values]
+    if missing:
+        raise InputError(
+            f"'{printable(where)}' lacks {', '.join(missing)}; it holds {', '.join(sorted(values)) or 'nothing'}. "
+            f"Expected {', '.join(NUMBERS)} and, if you like, {', '.join(TEXTS)}."
+        )
+    numbers: dict[str, Any] = {key: values[key] for key in NUMBERS}
+    for key, value in numbers.items():
+        if isinstance(value, FeatureRows) and not (stream and key == "gallery_feats"):
+            numbers[key] = value[:]
+    texts: dict[str, Any] = {key: tuple(map(str, values[key])) for key in TEXTS if key in values}
+    for side in SIDES:
+        paths, rows = texts.get(f"{side}_paths", ()), numbers[f"{side}_feats"].shape[0]
+        if paths and len(paths) != rows:
+            raise InputError(
+                f"'{printable(where)}': {rows} {side} features but {len(paths)} {side}_paths; expected one for each."
+            )
+    return FeatureFile(**numbers, **texts)
+
+
+def write_features(path: str | os.PathLike[str], values: Mapping[str, Any]) -> None:
+    """Write a feature file from its keys (see the module's text), whole or not at all. Features become float32."""
+    where = Path(path)
+    unknown = sorted(set(values) - {*NUMBERS, *TEXTS})
+    missing = [key for key in NUMBERS if key not in values]
+    if unknown or missing or where.suffix not in (".npz", ".safetensors"):
+        raise UsageError(
+            f"cannot write '{printable(where)}': unknown keys: {', '.join(unknown) or 'none'}; "
+            f"missing: {', '.join(missing) or 'none'}; the ending must be .npz or .safetensors."
+        )
+    numbers = {
+        key: np.ascontiguousarray(values[key], np.float32 if key.endswith("feats") else np.int64) for key in NUMBERS
+    }
+    texts = {key: [str(path) for path in values[key]] for key in TEXTS if key in values}
+    if where.suffix == ".npz":
+        write_npz(where, {**numbers, **{key: np.array(paths, dtype=np.str_) for key, paths in texts.items()}})
+        return
+    from safetensors.numpy import save_file
+
+    write_json(where.with_suffix(".json"), texts)
+    with replacing(where) as temporary:
+        save_file(numbers, temporary)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as .npz, whole or not at all; the same arrays give the same bytes. No object arrays."""
+    assert all(array.dtype != object for array in arrays.values())
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, buffer.getvalue())
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; InputError if it is damaged or holds pickled objects, which are never loaded."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise InputError(
+                f"'{printable(path)}' holds a single array; expected an .npz archive of named arrays (np.savez)."
+            )
+        with archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+        if "pickle" in str(error).lower():
+            raise InputError(
+                f"'{printable(path)}' holds pickled Python objects, which could run code when loaded and are refused. "
+                "Save plain arrays: np.savez(FILE, query_feats=..., ...) with numbers and text, no lists of objects."
+            ) from error
+        raise InputError(f"'{printable(path)}' is not a readable .npz archive: {error}. Write it again.") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    """The arrays of a .safetensors file, two-dimensional ones unread, and the texts of the .json beside it."""
+    values: dict[str, Any] = {}
+    for key, (kind, shape, offset) in _safetensors_header(path).items():
+        rows = FeatureRows(path, (shape[0], int(np.prod(shape[1:]))), kind, offset)
+        values[key] = rows if len(shape) == 2 else rows[:].reshape(shape)
+    beside = path.with_suffix(".json")
+    if beside.is_file():
+        try:
+            texts = json.loads(beside.read_text(encoding="utf-8"))
+            values.update({key: texts[key] for key in TEXTS if key in texts})
+        except (OSError, ValueError, TypeError) as error:
+            raise InputError(
+                f"'{printable(beside)}' is not readable as JSON: {error}. Write it again or remove it."
+            ) from error
+    return values
+
+
+def _safetensors_header(path: Path) -> dict[str, tuple[str, list[int], int]]:
+    """Name -> (type, shape, offset in the file), checked against the file's size."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > _MAX_HEADER:
+                raise ValueError("its header is too long")
+            header = json.loads(file.read(length))
+        size = os.path.getsize(path)
+        entries = {}
+        for key, entry in header.items():
+            if key == "__metadata__" or key not in NUMBERS:
+                continue
+            kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            if (
+                kind not in _TYPES
+                or not shape
+                or end - begin != np.prod(shape) * np.dtype(_TYPES[kind]).itemsize
+                or 8 + length + end > size
+            ):
+                raise ValueError(f"'{key}' ({kind}, {shape}) does not fit into the file")
+            entries[key] = (kind, shape, 8 + length + begin)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"'{printable(path)}' is not a readable .safetensors file: {error}. Write it again."
+        ) from error
+    return entries
