@@ -91,7 +91,7 @@ def jitter(rng: np.random.Generator, colour: Colour, amount: float = 10.0) -> Co
     return colour[0] + shift[0], colour[1] + shift[1], colour[2] + shift[2]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def noise(number: int, roughness: float = 1.0) -> np.ndarray:
     """A tileable (256, 256) float32 noise of spread 1; the spectrum falls with frequency to the power `roughness`."""
     rng = np.random.default_rng([number, 4242])

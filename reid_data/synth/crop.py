@@ -11,8 +11,8 @@ import numpy as np
 
 from reid_data.synth.appearance import Appearance, draw_appearance
 from reid_data.synth.brush import Brush, foliage_strip
-from reid_data.synth.camera import Look, Shot, develop, draw_shot, optics
-from reid_data.synth.figure import Drawing, Light, draw_figure
+from reid_data.synth.camera import Look, develop, draw_shot, optics
+from reid_data.synth.figure import Drawing, draw_figure
 from reid_data.synth.ground import Lens
 from reid_data.synth.pose import draw_pose
 from reid_data.synth.raster import Canvas, View
@@ -98,7 +98,7 @@ def canvas_at(window: Window, lens: Lens, distance: float, column: float) -> Can
 
 
 def draw_person(
-    person: Appearance, scene: Scene, window: Window, rng: np.random.Generator, *, heading: float, light: Light
+    person: Appearance, scene: Scene, window: Window, rng: np.random.Generator, *, heading: float
 ) -> Drawing:
     """The target in a random posture, seen from `heading`."""
     style = str(rng.choice(["walk"] * 8 + ["stand"] * 2))
@@ -106,7 +106,7 @@ def draw_person(
         style = str(rng.choice(["ride", "push"]))
     pose = draw_pose(rng, style, _arms(person))
     view = View(window.distance, scene.lens.height, heading)
-    return draw_figure(person, pose, view, light, canvas_at(window, scene.lens, window.distance, window.foot[0]))
+    return draw_figure(person, pose, view, scene.light, canvas_at(window, scene.lens, window.distance, window.foot[0]))
 
 
 def _arms(person: Appearance) -> tuple[str, str]:
@@ -115,10 +115,20 @@ def _arms(person: Appearance) -> tuple[str, str]:
     return ("strap" if strap else "swing", "carry" if carried else "swing")
 
 
-def compose(
-    person: Appearance | None, scene: Scene, look: Look, rng: np.random.Generator, nuisance: Nuisance, heading: float
-) -> Picture:
-    """Paint one picture of `person` (None: an empty place) in a scene through a camera."""
+@dataclass(frozen=True)
+class Layers:
+    """A painted picture before the camera: `picture` and `plate` (128, 64, 3) float32 0..255, and `alpha` (128, 64)."""
+
+    picture: np.ndarray
+    plate: np.ndarray
+    alpha: np.ndarray
+
+
+def paint(
+    person: Appearance | None, scene: Scene, rng: np.random.Generator, nuisance: Nuisance, heading: float
+) -> Layers:
+    """Paint `person` (None: an empty place) into a scene. Where nothing but the target is painted,
+    picture = alpha * person + (1 - alpha) * (1 - shadow) * plate."""
     stature = person.body.stature if person is not None else 1.7
     window = draw_window(scene.lens, stature, rng, nuisance.loose)
     plate = cut(scene, window)
@@ -127,7 +137,7 @@ def compose(
         plate = _over(plate, drawing)
     picture, alpha = plate, np.zeros(SIZE, np.float32)
     if person is not None:
-        drawing = draw_person(person, scene, window, rng, heading=heading, light=scene.light)
+        drawing = draw_person(person, scene, window, rng, heading=heading)
         picture, alpha = _over(plate, drawing), drawing.alpha
         plate = plate * (1 - drawing.thing_shadow)[..., None]
         plate = plate * (1 - drawing.bare_alpha)[..., None] + drawing.bare_colour
@@ -138,13 +148,17 @@ def compose(
         colour, cover = _occluder(scene, window, rng)
         picture, plate = (layer * (1 - cover)[..., None] + colour for layer in (picture, plate))
         alpha = alpha * (1 - cover)
+    return Layers(picture, plate, alpha)
+
+
+def compose(
+    person: Appearance | None, scene: Scene, look: Look, rng: np.random.Generator, nuisance: Nuisance, heading: float
+) -> Picture:
+    """One picture of `person` (None: an empty place) in a scene through a camera."""
+    layers = paint(person, scene, rng, nuisance, heading)
     shot = draw_shot(rng, look, spread=nuisance.spread)
-    return _expose(picture, plate, alpha, look, shot)
-
-
-def _expose(picture: np.ndarray, plate: np.ndarray, alpha: np.ndarray, look: Look, shot: Shot) -> Picture:
-    image, empty = develop(optics(picture, shot), look, shot), develop(optics(plate, shot), look, shot)
-    return Picture(image, empty, np.clip(optics(alpha, shot), 0, 1), shot.quality)
+    image, plate = (develop(optics(layer, shot), look, shot) for layer in (layers.picture, layers.plate))
+    return Picture(image, plate, np.clip(optics(layers.alpha, shot), 0, 1), shot.quality)
 
 
 def _over(picture: np.ndarray, drawing: Drawing) -> np.ndarray:

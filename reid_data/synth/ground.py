@@ -32,8 +32,8 @@ class Lens:
 
 @dataclass(frozen=True)
 class Floor:
-    """Coordinates of the ground below the horizon, (rows, W) float32: `x`, `z` in metres, `blur` the size of a pixel on
-    the ground along the view, in metres; `top` the first row."""
+    """Coordinates of the ground below the horizon: `x`, `z` (rows, W) float32 in metres, `blur` (rows, 1) the size of a
+    pixel on the ground along the view, in metres; `top` the first row."""
 
     x: np.ndarray
     z: np.ndarray
@@ -47,28 +47,29 @@ def floor_of(lens: Lens) -> Floor:
     rows = np.arange(top, lens.size[0], dtype=np.float32)[:, None]
     z = lens.focal * lens.height / (rows - lens.horizon)
     x = (np.arange(lens.size[1], dtype=np.float32)[None] - lens.size[1] / 2) * z / lens.focal
-    blur = np.broadcast_to(z**2 / (lens.focal * lens.height), x.shape)
-    return Floor(x, np.broadcast_to(z, x.shape).astype(np.float32), blur, top)
+    blur = z**2 / (lens.focal * lens.height)
+    return Floor(x, np.repeat(z, x.shape[1], axis=1), blur, top)
 
 
 def world_noise(floor: Floor, metres: float, number: int, roughness: float = 1.0) -> np.ndarray:
     """Noise of spread about 1 that lies on the ground; one tile covers `metres`. Fades where a pixel covers much of it."""
     scale = 256 / metres
-    found = cv2.remap(
-        noise(number, roughness),
-        floor.x * scale % 256,
-        floor.z * scale % 256,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
-    return found * np.clip(metres / (floor.blur * 90), 0.12, 1)
+    tile = noise(number, roughness)
+    if metres >= 5:  # smooth over several pixels: a quarter of the points is enough
+        x, z = floor.x[::4, ::4] * scale % 256, floor.z[::4, ::4] * scale % 256
+        coarse = cv2.remap(tile, x, z, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+        found = cv2.resize(coarse, floor.x.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    else:
+        column, row = (floor.x * scale + 65536).astype(np.int32) & 255, (floor.z * scale).astype(np.int32) & 255
+        found = np.take(tile, (row << 8) + column)
+    return found * np.minimum(np.maximum(metres / 90 / floor.blur, 0.12), 1)
 
 
 def paving(
     floor: Floor, rng: np.random.Generator, colours: list[Colour], slab: tuple[float, float], turn: float, bond: float
 ) -> np.ndarray:
     """Slabs of size `slab` metres with joints; `bond` shifts every second row by that share; colours drawn per slab."""
-    sine, cosine = np.sin(turn), np.cos(turn)
+    sine, cosine = float(np.sin(turn)), float(np.cos(turn))
     across, along = (floor.x * cosine + floor.z * sine) / slab[0], (floor.z * cosine - floor.x * sine) / slab[1]
     row = np.floor(along)
     across = across + bond * (row % 2)
@@ -78,8 +79,9 @@ def paving(
     cell = ((column * 31 + row * 173) % 1009).astype(np.int32)
     fade = np.clip(min(slab) / (floor.blur * 1.2), 0, 1)
     palette = np.asarray(colours, np.float32)
-    mean = palette[table].mean(axis=0)
-    image = mean + (palette[table[cell]] * tint[cell][..., None] - mean) * fade[..., None]
+    shown = palette[table] * tint[:, None]
+    mean = shown.mean(axis=0)
+    image = mean + (np.take(shown, cell, axis=0) - mean) * fade[..., None]
     edge = np.minimum(0.5 - np.abs(across - column - 0.5), 9) * slab[0]
     edge = np.minimum(edge, (0.5 - np.abs(along - row - 0.5)) * slab[1])
     width = 0.008 + 0.35 * floor.blur
@@ -114,7 +116,7 @@ def lawn(floor: Floor, rng: np.random.Generator, colour: Colour) -> np.ndarray:
 
 def strip(floor: Floor, turn: float, centre: float, width: float, wave: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """(inside, rim) masks 0..1 of a band on the ground: `turn` 0 runs across the view, pi/2 away from us."""
-    line = floor.x * np.sin(turn) + floor.z * np.cos(turn) - centre
+    line = floor.x * float(np.sin(turn)) + floor.z * float(np.cos(turn)) - centre
     if wave:
         line = line + wave * np.sin(floor.x * 0.35 + 1.3)
     distance = width / 2 - np.abs(line)

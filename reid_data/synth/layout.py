@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid_data.records import DISTRACTOR_PID, JUNK_PID
-from reid_data.synth.scene import SCENES_PER_CAMERA, network_of
+from reid_data.synth.scene import MOST_SCENES, network_of
 
 QUERIES_PER_ID = 3
 
@@ -58,15 +58,16 @@ def plan_set(network: str, num_train: int, num_ids: int, seed: int) -> list[Job]
     """
     rng = np.random.default_rng([seed & 0xFFFFFFFF, zlib.crc32(network.encode()), 51])
     cameras = network_of(network).cameras
+    scenes = scenes_per_camera(num_train, cameras)
     frames = Frames(rng)
     pids = rng.permutation(np.arange(1, 2 * num_ids + 1))
     train, test = sorted(pids[:num_ids].tolist()), sorted(pids[num_ids:].tolist())
     jobs: list[Job] = []
     for pid, count in zip(train, _shares(num_train, num_ids)):
-        visits = _visits(rng, cameras, most=max(2, min(6, count // 2)))
+        visits = _visits(rng, cameras, scenes, most=max(2, min(6, count // 2)))
         jobs += [_job(frames, rng, pid, visits[number % len(visits)], "train") for number in range(count)]
     for pid, count in zip(test, _shares(max(2 * num_ids, round(0.7 * num_train)), num_ids)):
-        visits = _visits(rng, cameras, most=max(2, min(6, count // 2)))
+        visits = _visits(rng, cameras, scenes, most=max(2, min(6, count // 2)))
         jobs += [_job(frames, rng, pid, visits[number % len(visits)], "gallery") for number in range(count)]
         jobs += [_job(frames, rng, pid, visit, "query") for visit in visits[:QUERIES_PER_ID]]
     jobs += _odd_ones(frames, rng, network, test, num_train)
@@ -77,12 +78,15 @@ def _shares(total: int, parts: int) -> list[int]:
     return [total // parts + (number < total % parts) for number in range(parts)]
 
 
-def _visits(rng: np.random.Generator, cameras: int, most: int) -> list[Visit]:
+def scenes_per_camera(num_train: int, cameras: int) -> int:
+    """Two to MOST_SCENES scenes, so that a scene is shared by some thirty training images or more."""
+    return int(np.clip(num_train // (30 * cameras), 2, MOST_SCENES))
+
+
+def _visits(rng: np.random.Generator, cameras: int, scenes: int, most: int) -> list[Visit]:
     count = int(rng.integers(2, min(most, cameras) + 1)) if most > 2 else 2
     chosen = rng.permutation(cameras)[:count] + 1
-    return [
-        Visit(int(camera), int(rng.integers(SCENES_PER_CAMERA)), float(rng.uniform(0, 2 * np.pi))) for camera in chosen
-    ]
+    return [Visit(int(camera), int(rng.integers(scenes)), float(rng.uniform(0, 2 * np.pi))) for camera in chosen]
 
 
 def _job(frames: Frames, rng: np.random.Generator, pid: int, visit: Visit, split: str) -> Job:
@@ -94,8 +98,9 @@ def _odd_ones(frames: Frames, rng: np.random.Generator, network: str, test: list
     """Distractors: empty places and badly framed strangers; junk: badly framed test identities."""
     jobs = []
     cameras = network_of(network).cameras
+    scenes = scenes_per_camera(num_train, cameras)
     for number in range(max(2, round(0.085 * num_train))):
-        camid, scene = int(rng.integers(1, cameras + 1)), int(rng.integers(SCENES_PER_CAMERA))
+        camid, scene = int(rng.integers(1, cameras + 1)), int(rng.integers(scenes))
         stranger = None if number % 2 else 1_000_000 + number
         jobs.append(
             Job(
@@ -110,7 +115,7 @@ def _odd_ones(frames: Frames, rng: np.random.Generator, network: str, test: list
             )
         )
     for _ in range(max(1, round(0.043 * num_train))):
-        camid, scene = int(rng.integers(1, cameras + 1)), int(rng.integers(SCENES_PER_CAMERA))
+        camid, scene = int(rng.integers(1, cameras + 1)), int(rng.integers(scenes))
         person = int(rng.choice(test))
         jobs.append(
             Job(

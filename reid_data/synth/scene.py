@@ -13,8 +13,9 @@ from reid_data.synth.figure import Light
 from reid_data.synth.ground import Floor, Lens, asphalt, dapple, floor_of, lawn, paving, strip
 from reid_data.synth.scenery import PAINTERS
 
-SIZE = (512, 1280)
-SCENES_PER_CAMERA = 4
+SIZE = (512, 1024)
+MOST_SCENES = 4  # per camera
+SATURATION = 0.62
 NEAREST, FARTHEST = 5.6, 11.5  # metres: where people stand
 
 
@@ -78,7 +79,7 @@ NETWORKS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """A place: `image` (512, 1280, 3) uint8 RGB, its camera and its light."""
+    """A place: `image` (512, 1024, 3) uint8 RGB, its camera and its light."""
 
     image: np.ndarray
     lens: Lens
@@ -150,7 +151,7 @@ def _back(image: np.ndarray, lens: Lens, rng: np.random.Generator, kind: str, pl
 
 def _ground(floor: Floor, kind: str, rng: np.random.Generator) -> np.ndarray:
     grey = rng.normal(0, 10)
-    base = np.array([142, 139, 133]) + grey + rng.normal(0, 3, 3)
+    base = np.array([154, 151, 146]) + grey + rng.normal(0, 3, 3)
     shades = [tuple(base * share) for share in (0.9, 0.97, 1.0, 1.05)]
     turn = float(rng.uniform(-0.6, 0.6))
     if kind == "slabs":
@@ -246,8 +247,11 @@ def _things(image: np.ndarray, lens: Lens, rng: np.random.Generator, plan: Netwo
 
 def _air(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The lens: a little blur and fine grain, so that painted edges are no sharper than the people; calmer colours."""
-    soft = cv2.GaussianBlur(image, (0, 0), 0.7).astype(np.float32)
-    grey = soft.mean(axis=2, keepdims=True)
-    soft = grey + (soft - grey) * 0.62
-    soft += rng.normal(0, 1.5, image.shape[:2])[..., None]
-    return np.clip(soft, 0, 255).astype(np.uint8)
+    soft = cv2.GaussianBlur(image, (0, 0), 0.7)
+    calm = (np.full((3, 3), (1 - SATURATION) / 3) + SATURATION * np.eye(3)).astype(np.float32)
+    grain = (noise_patch(rng, SIZE, 1.0, 0.0) * 1.5 + 128.5).astype(np.uint8)
+    return cv2.subtract(
+        cv2.add(cv2.transform(soft, calm), cv2.merge([grain] * 3), dtype=cv2.CV_16S),
+        (128.0, 128.0, 128.0),
+        dtype=cv2.CV_8U,
+    )
