@@ -137,7 +137,7 @@ def add_logo(texture: np.ndarray, colour: tuple[int, int, int], rng: np.random.G
         corners = [(8, 10), (24, 10), (24, 31), (24, 53), (8, 53), (8, 31)]
         for left in (0, 32):
             stroke = [corners[at] for at in rng.permutation(6)[: int(rng.integers(4, 6))]]
-            cv2.polylines(patch, [np.array(stroke) + [left, 0]], False, 1.0, 7)
+            cv2.polylines(patch, [np.add(stroke, [left, 0])], False, 1.0, 7)
     else:
         cv2.circle(patch, (46, 18), 7, 1.0, -1, cv2.LINE_AA)
     size = int(width * rng.uniform(0.17, 0.26))

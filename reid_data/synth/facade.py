@@ -31,8 +31,8 @@ def put_up(
     for x, z in ends:
         corners.append((lens.column(x, z), lens.row(z) - tall * lens.scale(z)))
         corners.append((lens.column(x, z), lens.row(z)))
-    source = np.float32([[0, 0], [0, height], [width, 0], [width, height]])
-    matrix = cv2.getPerspectiveTransform(source, np.float32(corners))
+    source = np.array([[0, 0], [0, height], [width, 0], [width, height]], np.float32)
+    matrix = cv2.getPerspectiveTransform(source, np.array(corners, np.float32))
     shrunk = cv2.GaussianBlur(texture, (0, 0), 0.6)
     cv2.warpPerspective(
         shrunk, matrix, image.shape[1::-1], dst=image, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from reid_data.synth.appearance import Appearance
-from reid_data.synth.bicycle import bicycle
+from reid_data.synth.carried import bicycle
 from reid_data.synth.cloth import fold_maps
 from reid_data.synth.pose import Pose
 from reid_data.synth.raster import Buffers, Canvas, Mesh, View, gather, project, splat, texels
@@ -152,7 +152,7 @@ def _occlusion(seen: Buffers, light: Light, canvas: Canvas) -> tuple[np.ndarray,
     near = cv2.GaussianBlur(np.dstack([solid, present]), (0, 0), sigma)
     bump = np.where(present > 0, near[..., 0] - near[..., 1] * solid, 0)
     shift = 0.09 * scale
-    offset = np.float32([[1, 0, -light.direction[0] * shift], [0, 1, light.direction[1] * shift]])
+    offset = np.array([[1, 0, -light.direction[0] * shift], [0, 1, light.direction[1] * shift]], np.float32)
     moved = cv2.warpAffine(near, offset, near.shape[1::-1], flags=cv2.INTER_LINEAR)
     block = np.where(present > 0, moved[..., 0] - moved[..., 1] * (solid + 0.03), 0)
     row, column = seen.pixel // canvas.size[1] // shrink, seen.pixel % canvas.size[1] // shrink

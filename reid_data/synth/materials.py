@@ -76,7 +76,7 @@ def _torso(person: Appearance) -> Material:
     mix(texture, 0.25 * (v > 0.975) + u * 0, (8, 8, 8))
     _straps(texture, person.bag, dark(person.bag_colour, 0.85), u, v)
     return Material(
-        texture, folds=0.36 if garment.kind != "vest" else 0.22, fold_map=int(rng.integers(0, 7)), fold_scale=(1.2, 1.0)
+        texture, folds=0.36 if garment.kind != "vest" else 0.22, fold_map=int(rng.integers(0, 7)), fold_scale=(1.0, 1.0)
     )
 
 
@@ -100,7 +100,7 @@ def _sleeve(person: Appearance) -> Material:
     texture = pattern(kind, (64, 48), colours, rng, coarse=1.6)
     _, v = grid((64, 48))
     mix(texture, 0.3 * (v > 0.95), (8, 8, 8))
-    return Material(texture, folds=0.38, fold_map=int(rng.integers(3, 7)), fold_scale=(0.6, 0.9))
+    return Material(texture, folds=0.38, fold_map=int(rng.integers(3, 7)), fold_scale=(1.0, 0.9))
 
 
 def _lower(garment: Garment) -> Material:
@@ -117,7 +117,7 @@ def _lower(garment: Garment) -> Material:
     mix(texture, 0.25 * (v > 0.97) + u * 0, (8, 8, 8))
     strength = {"leggings": 0.12, "skirt": 0.4, "jeans": 0.30}.get(garment.kind, 0.34)
     number = int(rng.integers(0, 3)) if skirt else int(rng.integers(3, 7))
-    return Material(texture, folds=strength, fold_map=number, fold_scale=(1.6, 0.5) if skirt else (0.6, 1.3))
+    return Material(texture, folds=strength, fold_map=number, fold_scale=(2.0, 0.5) if skirt else (1.0, 1.3))
 
 
 def _face(person: Appearance, rng: np.random.Generator) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from reid_data.synth.surface import unit
 
+Joints = dict[str, np.ndarray]
 SIDES = {"left": 1.0, "right": -1.0}
 
 
@@ -77,11 +78,11 @@ def draw_pose(rng: np.random.Generator, style: str, arms: tuple[str, str] = ("sw
     )
 
 
-def skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
+def skeleton(body: Body, pose: Pose) -> Joints:
     """Joints by name, each (3,) float32: pelvis, chest, neck, head, and per side hip, knee, ankle, heel, toe, shoulder,
     elbow, wrist, hand; also the sideways axes `hips_axis` and `shoulders_axis`. The lowest foot stands on y = 0."""
     size = body.stature
-    joints: dict[str, np.ndarray] = {}
+    joints: Joints = {}
     twist = 0.10 * pose.stride * np.cos(2 * np.pi * pose.phase)
     hips_axis = np.array([np.cos(twist), 0.3 * pose.sway, np.sin(twist)])
     joints["hips_axis"] = hips_axis
@@ -109,7 +110,7 @@ def skeleton(body: Body, pose: Pose) -> dict[str, np.ndarray]:
 SEAT_HEIGHT = 0.97  # of the pelvis on a bicycle, for a person of 1.72 m
 
 
-def _walk_legs(joints: dict[str, np.ndarray], body: Body, pose: Pose) -> None:
+def _walk_legs(joints: Joints, body: Body, pose: Pose) -> None:
     size = body.stature
     for side, sign in SIDES.items():
         phase = (pose.phase + (0.5 if sign < 0 else 0.0)) % 1
@@ -128,7 +129,7 @@ def _walk_legs(joints: dict[str, np.ndarray], body: Body, pose: Pose) -> None:
         _foot(joints, side, sign, foot, 0.12 + 0.3 * pose.spread, size)
 
 
-def _foot(joints: dict[str, np.ndarray], side: str, sign: float, pitch: float, out: float, size: float) -> None:
+def _foot(joints: Joints, side: str, sign: float, pitch: float, out: float, size: float) -> None:
     turn = sign * out
     along = np.array([np.sin(turn) * np.cos(pitch), np.sin(pitch), np.cos(turn) * np.cos(pitch)])
     down = np.array([0, -np.cos(pitch), np.sin(pitch)])
@@ -137,7 +138,7 @@ def _foot(joints: dict[str, np.ndarray], side: str, sign: float, pitch: float, o
     joints[f"{side} toe"] = ankle + down * size * 0.036 + along * size * 0.115
 
 
-def _ride_legs(joints: dict[str, np.ndarray], body: Body, pose: Pose) -> None:
+def _ride_legs(joints: Joints, body: Body, pose: Pose) -> None:
     size = body.stature
     for side, sign in SIDES.items():
         angle = 2 * np.pi * pose.phase + (np.pi if sign < 0 else 0)
@@ -166,7 +167,7 @@ def reach(
     return middle, start + line * length
 
 
-def _arms(joints: dict[str, np.ndarray], body: Body, pose: Pose) -> None:
+def _arms(joints: Joints, body: Body, pose: Pose) -> None:
     size = body.stature
     for side, sign in SIDES.items():
         kind = pose.arms[0 if sign > 0 else 1]
@@ -195,7 +196,7 @@ def _arms(joints: dict[str, np.ndarray], body: Body, pose: Pose) -> None:
         joints[f"{side} hand"] = joints[f"{side} wrist"] + direction * size * 0.085
 
 
-def _hand_goal(kind: str, joints: dict[str, np.ndarray], body: Body, sign: float) -> tuple[np.ndarray, np.ndarray]:
+def _hand_goal(kind: str, joints: Joints, body: Body, sign: float) -> tuple[np.ndarray, np.ndarray]:
     """Where the wrist goes and where the elbow points."""
     size = body.stature
     back_and_out = np.array([sign * 0.6, -0.5, -0.7])

@@ -133,3 +133,16 @@ def rotation_y(angle: float) -> np.ndarray:
     """Matrix (3, 3) for row vectors: turns forward towards left by `angle` radians."""
     sine, cosine = np.sin(angle), np.cos(angle)
     return np.array([[cosine, 0, -sine], [0, 1, 0], [sine, 0, cosine]], np.float32)
+
+
+def wavy(points: np.ndarray, seed: int, amount: float) -> np.ndarray:
+    """Points (R, U, 3) pushed in and out a little, growing towards the hem: uneven outlines."""
+    rng = np.random.default_rng([seed, 77])
+    rings, around = points.shape[:2]
+    angle = np.linspace(0, 2 * np.pi, around)
+    wave = sum(rng.normal(0, 1) * np.cos(count * angle + rng.uniform(0, 6)) for count in (2, 3, 5)) / 2
+    along = np.convolve(rng.normal(0, 1, rings + 4), [0.25, 0.3, 0.25, 0.2], mode="valid")[:rings]
+    grow = np.linspace(0.25, 1, rings)
+    centre = points[:, :-1].mean(axis=1, keepdims=True)
+    factor = 1 + amount * (grow[:, None] * np.asarray(wave)[None] + 0.8 * along[:, None])
+    return (centre + (points - centre) * factor[..., None]).astype(np.float32)

@@ -1,11 +1,11 @@
-"""A bicycle under or beside a person."""
+"""What people carry or ride: bags, and a bicycle under or beside them."""
 
 import numpy as np
 
 from reid_data.synth.appearance import Appearance
 from reid_data.synth.materials import materials
-from reid_data.synth.pose import Pose
-from reid_data.synth.surface import THING, Material, Surface, bent, ellipsoid, tube
+from reid_data.synth.pose import Joints, Pose
+from reid_data.synth.surface import THING, Material, Surface, bent, cross, ellipsoid, tube, unit, wavy
 
 WHEEL = 0.335
 BASE = 0.53  # half the distance of the axles
@@ -30,10 +30,8 @@ def bicycle(person: Appearance, pose: Pose) -> list[Surface]:
         (front, head),
     ]
     parts += [_bar(start + aside, end + aside, 0.017, made["frame"]) for start, end in bars]
-    stem = head + [0, 0.13, -0.03]
-    grips = np.stack(
-        [stem + [-0.27, 0.02, -0.10], stem + [-0.12, 0.0, 0], stem + [0.12, 0.0, 0], stem + [0.27, 0.02, -0.10]]
-    )
+    stem = head + np.array([0, 0.13, -0.03])
+    grips = stem + np.array([[-0.27, 0.02, -0.10], [-0.12, 0.0, 0.0], [0.12, 0.0, 0.0], [0.27, 0.02, -0.10]])
     parts.append(
         Surface(
             tube(bent(grips + aside, 10), np.full((10, 2), 0.014), np.array([0.0, 1.0, 0.0]), num_u=8),
@@ -68,3 +66,41 @@ def _ring(centre: np.ndarray, material: Material) -> Surface:
         + 0.022 * np.sin(around)[None, :, None] * np.array([1.0, 0, 0])
     )
     return Surface(points.astype(np.float32), material, THING, open_back=True)
+
+
+def bags(person: Appearance, joints: Joints, made: dict[str, Material]) -> list[Surface]:
+    """The bag of a person, if there is one; its strap across the chest belongs to the garment's texture."""
+    size, bag = person.body.stature, person.bag
+    if bag == "none":
+        return []
+    big = 0.85 + 0.35 * (person.seed % 17) / 17
+    up = unit(joints["neck"] - joints["pelvis"])
+    side = unit(joints["shoulders_axis"])
+    front = cross(side, up)
+    axes = np.stack([side, up, front]).astype(np.float32)
+    if bag == "backpack":
+        deep = 0.045 * big
+        place = joints["chest"] - front * (0.060 * (0.6 + 0.4 * person.body.weight) + deep) * size - up * 0.055 * size
+        return [
+            Surface(
+                wavy(
+                    ellipsoid(place, np.array([0.080, 0.115, deep / 0.95]) * big * size, axes, power=3.2),
+                    person.seed,
+                    0.02,
+                ),
+                made["bag"],
+            )
+        ]
+    if bag == "shoulder":
+        place = joints["pelvis"] - side * 0.125 * size + up * 0.015 * size - front * 0.01 * size
+        return [Surface(ellipsoid(place, np.array([0.028, 0.055, 0.072]) * big * size, axes, power=3.4), made["bag"])]
+    hand = joints["right hand"]
+    if bag == "handbag":
+        place = hand - np.array([0, 0.095, 0]) * size
+        shape = ellipsoid(place, np.array([0.030, 0.055, 0.075]) * big * size, power=3.2)
+    else:
+        place = hand - np.array([0, 0.12, 0]) * size
+        shape = wavy(ellipsoid(place, np.array([0.045, 0.095, 0.065]) * big * size, power=2.6), person.seed, 0.07)
+    ends = np.stack([hand, place]) + np.array([[0, 0.01, 0], [0, 0.04 * size, 0]])
+    handle = tube(bent(ends, 5), np.full((5, 2), 0.006 * size), num_u=8)
+    return [Surface(shape, made["bag"]), Surface(handle, made["strap"])]
