@@ -4,7 +4,6 @@ Readers yield (image, mask of the people, mask of the one person); the bank scal
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from reid_data.errors import ImageError, InputError
+from reid_data.errors import InputError
 from reid_data.files import make_folder, printable, replacing, settings_digest, write_json
 from reid_data.images import SUFFIXES, read_image, read_mask
 from reid_data.masks import largest_part
@@ -21,6 +20,7 @@ from reid_data.parallel import ordered_map
 from reid_data.segment.network import SIZE
 from reid_data.segment.train_samples import BODY, CANVAS, EMPTY_CANVAS, Bank
 
+Box = tuple[float, float, float, float]
 NETWORKS = ("market", "duke")
 DRAWN_PART = 50
 """Synthetic crops per task."""
@@ -110,7 +110,7 @@ def _sorted_images(folder: Path, *, recursive: bool = False) -> list[Path]:
     return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 
 
-def canvas_of(photo: Photo, person: np.ndarray) -> tuple[np.ndarray, tuple[float, float, float, float]]:
+def canvas_of(photo: Photo, person: np.ndarray) -> tuple[np.ndarray, Box]:
     """The person on a canvas, (224, 144, 4) uint8 RGB + mask, BODY pixels tall in the middle; and the mask's box on it."""
     rows, columns = np.flatnonzero(person.any(axis=1)), np.flatnonzero(person.any(axis=0))
     tall, wide = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
@@ -176,7 +176,7 @@ def build_bank(folder: Path, sources: Sources, workers: int) -> Bank:
     tasks = [
         (sources.seed, start, min(start + DRAWN_PART, sources.drawn)) for start in range(0, sources.drawn, DRAWN_PART)
     ]
-    drawn = [part for part in ordered_map(draw_part, tasks, workers, chunk=1)]
+    drawn = list(ordered_map(draw_part, tasks, workers, chunk=1))
     _save(folder, "drawn", np.concatenate([np.empty((0, *SIZE, 4), np.uint8), *(crops for crops, _ in drawn)]))
     _save(folder, "places", np.concatenate([np.empty((0, *SIZE, 3), np.uint8), *(places for _, places in drawn)]))
     write_json(
@@ -187,7 +187,7 @@ def build_bank(folder: Path, sources: Sources, workers: int) -> Bank:
 
 def _gather(
     sources: Sources,
-) -> tuple[list[np.ndarray], list[tuple[float, float, float, float]], list[int], list[np.ndarray]]:
+) -> tuple[list[np.ndarray], list[Box], list[int], list[np.ndarray]]:
     readers: list[tuple[Iterable[Photo], int]] = []
     if sources.penn_fudan:
         readers.append((penn_fudan_photos(Path(sources.penn_fudan), held_out=False), EMPTY_PER_PHOTO))
@@ -195,7 +195,10 @@ def _gather(
         readers.append((ccp_photos(Path(sources.ccp)), 2))
     if sources.own:
         readers.append((own_photos(Path(sources.own)), 0))
-    people, boxes, labels, empty = [], [], [], []
+    people: list[np.ndarray] = []
+    boxes: list[Box] = []
+    labels: list[int] = []
+    empty: list[np.ndarray] = []
     for label, (photos, wanted) in enumerate(readers):
         rng = np.random.default_rng([sources.seed & 0xFFFFFFFF, label, 77])
         for photo in photos:

@@ -20,9 +20,23 @@ def _precomputed() -> Segmenter:
     return PrecomputedSegmenter()
 
 
+def _small() -> Segmenter:
+    from reid_data.segment.small_net import SmallSegmenter
+
+    return SmallSegmenter()
+
+
+def _small_synth() -> Segmenter:
+    from reid_data.segment.small_net import SmallSegmenter
+
+    return SmallSegmenter("small-synth")
+
+
 SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
     "grabcut": _grabcut,
     "precomputed": _precomputed,
+    "small": _small,
+    "small-synth": _small_synth,
 }
 
 

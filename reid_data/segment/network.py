@@ -5,6 +5,7 @@ layers at low resolution. After Ronneberger et al., "U-Net", MICCAI 2015, with t
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,13 @@ class ConvNorm(nn.Module):
         """Replace conv + norm (running statistics) by one convolution with a bias."""
         if self.norm is None:
             return
-        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)  # type: ignore[operator]
-        folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, self.conv.stride, 1)  # type: ignore[arg-type]
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        assert mean is not None and variance is not None
+        scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        stride = (self.conv.stride[0], self.conv.stride[1])
+        folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, stride, 1)
         folded.weight = nn.Parameter(self.conv.weight * scale[:, None, None, None])
-        folded.bias = nn.Parameter(self.norm.bias - self.norm.running_mean * scale)  # type: ignore[operator]
+        folded.bias = nn.Parameter(self.norm.bias - mean * scale)
         self.conv, self.norm = folded, None
 
 
@@ -80,7 +84,7 @@ class PedestrianNet(nn.Module):
         )
         self.whole = nn.Linear(WIDTHS[-1], WIDTHS[-1])
         rising = WIDTHS[::-1]
-        self.narrow = nn.ModuleList(nn.Conv2d(wide, width, 1) for wide, width in zip(rising, rising[1:]))
+        self.narrow = nn.ModuleList(nn.Conv2d(wide, width, 1) for wide, width in pairwise(rising))
         self.up = nn.ModuleList(Block(width) for width in rising[1:])
         self.full = nn.Conv2d(WIDTHS[0], 4 * STEM, 1)
         self.merge = ConvNorm(2 * STEM, 12)

@@ -1,0 +1,143 @@
+"""The bundled segmenters: a small network on the processor (one thread per process) or a GPU."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from reid_data.errors import EnvironmentFault
+from reid_data.files import settings_digest, sha256_file
+from reid_data.masks import judge
+from reid_data.records import Record
+from reid_data.segment.central import central_person
+from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
+
+BATCH = 16
+"""Pictures per pass, padded up to it: the same picture gives the same mask whatever else is in the call."""
+
+GPU_BATCH = 256
+
+
+def bundled_weights(name: str) -> Path:
+    """Where the weights of a bundled segmenter lie."""
+    return Path(str(files("reid_assets"))) / "segmenters" / f"{name}.safetensors"
+
+
+@dataclass(frozen=True)
+class SmallSegmenter:
+    """A `PedestrianNet`: `weights` a file ('' = the bundled one called `name`), `flip` averages with the mirrored picture,
+    `device` is `auto`, `cpu` or a CUDA device.
+
+    `auto` is the GPU where there is one, else the processor.
+    """
+
+    name: str = "small"
+    weights: str = ""
+    flip: bool = False
+    device: str = "auto"
+    cached: bool = field(default=True, init=False)
+
+    @property
+    def max_workers(self) -> int | None:
+        """See `Segmenter`: any number of single-threaded processes, but one on a GPU."""
+        return None if self.resolved_device == "cpu" else 1
+
+    @property
+    def path(self) -> Path:
+        """The weights file."""
+        return Path(self.weights) if self.weights else bundled_weights(self.name)
+
+    @property
+    def resolved_device(self) -> str:
+        """`device` with `auto` replaced."""
+        return choose_device(self.device)
+
+    def digest(self, records: Sequence[Record] = ()) -> str:
+        """See `Segmenter`; the content of the weights counts, not where they lie."""
+        return settings_digest(
+            {"name": "pedestrian-net", "weights": _sha256(self.path), "flip": self.flip, "version": 1}
+        )
+
+    def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+        """See `Segmenter`. Masks are soft and hold one person; crops of any size are seen at (128, 64)."""
+        if not images:
+            return [], []
+        alphas = [central_person(enlarge(chance, image)) for chance, image in zip(self.chances(images), images)]
+        return alphas, [judge(alpha).quality for alpha in alphas]
+
+    def chances(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        """(N, 128, 64) float32: the network's raw answer to each (H, W, 3) uint8 RGB picture."""
+        device = self.resolved_device
+        batch = BATCH if device == "cpu" else GPU_BATCH
+        padded = -len(images) % batch if device == "cpu" else 0
+        small = np.zeros((len(images) + padded, *SIZE, 3), np.uint8)
+        for row, image in enumerate(images):
+            small[row] = reduce(image)
+        with one_thread(device):
+            return predict(_network(str(self.path), device), small, flip=self.flip, batch=batch)[: len(images)]
+
+
+def choose_device(wanted: str) -> str:
+    """`auto` -> `cuda` where there is one, else `cpu`; raises EnvironmentFault for CUDA without a device."""
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise EnvironmentFault(
+            f"--device {wanted}: this machine has no usable CUDA device. Choose --device auto or cpu."
+        )
+    return wanted
+
+
+def reduce(image: np.ndarray) -> np.ndarray:
+    """An (H, W, 3) uint8 picture at the network's size, (128, 64, 3)."""
+    if image.shape[:2] == SIZE:
+        return image
+    smaller = image.shape[0] > SIZE[0] or image.shape[1] > SIZE[1]
+    return cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+
+
+def enlarge(chance: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """A (128, 64) mask at the size of `image`, float32 in [0, 1]."""
+    if image.shape[:2] == SIZE:
+        return chance
+    size = (image.shape[1], image.shape[0])
+    smaller = image.shape[0] < SIZE[0] and image.shape[1] < SIZE[1]
+    return np.clip(cv2.resize(chance, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC), 0, 1)
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """On the processor, let torch use one thread inside: its threads wait for the slowest, processes do not."""
+    before = torch.get_num_threads()
+    if device != "cpu" or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@cache
+def _network(path: str, device: str) -> PedestrianNet:
+    return load_weights(Path(path)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():
+        load_weights(path)
+    state = os.stat(path)
+    return _sha256_of(str(path), state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _sha256_of(path: str, mtime: int, size: int) -> str:
+    return sha256_file(path)
