@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @click.option("--min-quality", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Gate on masks.")
 @click.option("--pairing", default="random", show_default=True, help="Which plate: random, camera, identity.")
 @click.option("--max-reuse", type=click.IntRange(min=1), default=6, show_default=True, help="Images per plate.")
+@click.option("--fill", default="rows", show_default=True, help="How a plate's hole is filled: rows, telea.")
 @click.option("--blend", default="feather", show_default=True, help="Edge of the pasted person: feather, hard.")
 @click.option(
     "--luminance/--no-luminance", default=True, show_default=True, help="Brighten the person for the plate's light."
@@ -124,7 +125,7 @@ def _settings(options: dict[str, Any]) -> "CompositeSettings":
     gate = options["min_quality"]
     return CompositeSettings(
         PlanSettings(gate, options["pairing"], options["max_reuse"], options["seed"]),
-        PlateSettings(min_quality=gate),
+        PlateSettings(options["fill"], min_quality=gate),
         Steps(options["blend"], options["luminance"], options["sharpness"], options["shadow"], options["jpeg_quality"]),
         options["limit"],
     )

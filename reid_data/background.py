@@ -1,7 +1,7 @@
 """Person-free plates out of pedestrian crops: the person's place is invented from what surrounds it."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.errors import ImageError
+from reid_data.errors import ImageError, unknown_name
 from reid_data.files import cache_folder, make_folder, settings_digest, write_atomic
+from reid_data.fill import FILLS
 from reid_data.images import encode_png, read_bytes
 from reid_data.manifest import Row
 from reid_data.masks import grow, thumbnail
@@ -18,14 +19,6 @@ from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.survey import Progress, map_masked
-
-
-def fill_telea(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """Fill by marching inwards from the rim (Telea, 2004); (H, W, 3) uint8 RGB and (H, W) bool -> (H, W, 3) uint8."""
-    return cv2.inpaint(image, hole.astype(np.uint8), 4, cv2.INPAINT_TELEA)
-
-
-FILLS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {"telea": fill_telea}
 
 
 @dataclass(frozen=True)
@@ -37,10 +30,14 @@ class PlateSettings:
     plates, since the plates with the smallest holes are those whose mask missed part of the person.
     """
 
-    fill: str = "telea"
+    fill: str = "rows"
     dilation: float = 9.0
     min_quality: float = 0.7
     version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.fill not in FILLS:
+            raise unknown_name("fill", self.fill, FILLS)
 
 
 @dataclass(frozen=True)
@@ -74,10 +71,10 @@ def person_hole(alpha: np.ndarray, dilation: float) -> np.ndarray:
     return grow(alpha > 0.3, dilation * alpha.shape[0] / 128)
 
 
-def make_plate(image: np.ndarray, alpha: np.ndarray, settings: PlateSettings) -> tuple[np.ndarray, np.ndarray]:
-    """A person-free (H, W, 3) uint8 RGB picture out of a crop and its mask, and its invented part (H, W) bool."""
-    hole = person_hole(alpha, settings.dilation)
-    return FILLS[settings.fill](image, hole), hole
+def make_plate(masked: Masked, settings: PlateSettings) -> tuple[np.ndarray, np.ndarray]:
+    """A person-free (H, W, 3) uint8 RGB picture out of a crop with its mask, and its invented part (H, W) bool."""
+    hole = person_hole(masked.alpha, settings.dilation)
+    return FILLS[settings.fill](masked.image, hole, int(masked.sha256[:8], 16)), hole
 
 
 def plates(
@@ -102,7 +99,7 @@ def _plate(masked: Masked, folder: str, settings: PlateSettings) -> Plate | Reje
     size = (masked.image.shape[0], masked.image.shape[1])
     hole = person_hole(masked.alpha, settings.dilation)
     if not os.path.exists(path):
-        picture, hole = make_plate(masked.image, masked.alpha, settings)
+        picture, hole = make_plate(masked, settings)
         make_folder(path.parent)
         write_atomic(path, encode_png(np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])))
     return Plate(record, str(path), sha, size, masked.quality, thumbnail(hole))

@@ -104,5 +104,5 @@ def _strip(
     if not isinstance(person, Masked) or not isinstance(scene, Masked):
         return Strip((source, blank, blank, composite), f"{caption}: a source is unusable")
     mask = np.repeat(np.rint(person.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    plate = fit_plate(make_plate(scene.image, scene.alpha, plates)[0], (source.shape[0], source.shape[1]))
+    plate = fit_plate(make_plate(scene, plates)[0], (source.shape[0], source.shape[1]))
     return Strip((source, mask, plate, composite), caption)

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from reid_data.files import settings_digest, sha256_bytes
-from reid_data.masks import fill_holes, judge, largest_part
+from reid_data.masks import edge_support, fill_holes, judge, largest_part
 from reid_data.records import Record
 from reid_data.segment.silhouette import mean_silhouette
+
+CHIN, KNEES = 0.14, 0.72
+EDGES = (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,17 @@ class GrabCutSegmenter:
     """GrabCut started from the mean silhouette.
 
     Where the silhouette's value is at most `sure_background` (and in the outermost columns) a pixel is background for
-    good, from `sure_person` on it is the person for good; from `maybe_person` on it starts as the person. The picture
-    is brought to `height` rows first. One iteration is as good as five (mean IoU within .002 on 204 crops with known
-    masks) at a third of the time.
+    good, from `sure_person` on it is the person for good; from `maybe_person` on it starts as the person. Heads and lower
+    legs are in so many places that few pixels reach `sure_person`; there `sure_limb` and `maybe_limb` hold, without
+    which every second mask ends at the knees and loses half the head. The picture is brought to `height` rows first. One iteration is as good as five
+    (mean IoU within .002 on 204 crops with known masks) at a third of the time.
     """
 
     sure_background: float = 0.05
     maybe_person: float = 0.30
     sure_person: float = 0.70
+    maybe_limb: float = 0.20
+    sure_limb: float = 0.50
     iterations: int = 1
     height: int = 128
 
@@ -43,7 +49,16 @@ class GrabCutSegmenter:
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are hard (0 or 1): one part, small holes closed."""
         alphas = [self._one(image) for image in images]
-        return alphas, [judge(alpha).quality for alpha in alphas]
+        return alphas, [self._quality(image, alpha) for image, alpha in zip(images, alphas, strict=True)]
+
+    @staticmethod
+    def _quality(image: np.ndarray, alpha: np.ndarray) -> float:
+        """The shape's quality, lowered where the outline follows no edges of the picture (mostly leaks and cut limbs).
+
+        Of all that was tried on 270 crops with known masks, edge support orders them best (Spearman .5 with the IoU).
+        """
+        support = edge_support(image, alpha > 0.5)
+        return judge(alpha).quality * float(np.clip((support - EDGES[0]) / (EDGES[1] - EDGES[0]), 0, 1))
 
     def _one(self, image: np.ndarray) -> np.ndarray:
         native = image.shape[:2]
@@ -51,8 +66,10 @@ class GrabCutSegmenter:
         small = cv2.resize(image, (width, self.height), interpolation=cv2.INTER_AREA)
         prior = cv2.resize(mean_silhouette(), (width, self.height), interpolation=cv2.INTER_LINEAR)
         labels = np.full(prior.shape, cv2.GC_PR_BGD, np.uint8)
-        labels[prior >= self.maybe_person] = cv2.GC_PR_FGD
-        labels[prior >= self.sure_person] = cv2.GC_FGD
+        row = np.arange(self.height)[:, None] / self.height
+        limbs = (row < CHIN) | (row >= KNEES)
+        labels[prior >= np.where(limbs, self.maybe_limb, self.maybe_person)] = cv2.GC_PR_FGD
+        labels[prior >= np.where(limbs, self.sure_limb, self.sure_person)] = cv2.GC_FGD
         labels[prior <= self.sure_background] = cv2.GC_BGD
         labels[:, :2] = labels[:, -2:] = cv2.GC_BGD
         cv2.setRNGSeed(0)  # the colour models start from random clusters

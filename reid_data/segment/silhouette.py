@@ -2,7 +2,7 @@
 
 Nothing here is learnt from photographs. The figures follow common body proportions (a head is about an eighth of the
 height, the crotch lies near the middle); their place and size in the crop cover what detectors and hand-drawn boxes
-leave around a person: 0-10 % above the head, 0-8 % below the feet.
+leave around a person: 0-7 % above the head, 0-8 % below the feet.
 """
 
 from functools import cache
@@ -28,7 +28,7 @@ def mean_silhouette() -> np.ndarray:
 def draw_silhouette(rng: np.random.Generator) -> np.ndarray:
     """One random walking or standing figure, (128, 64) float in [0, 1]."""
     height, width = SIZE[0] * _FINE, SIZE[1] * _FINE
-    top, bottom = rng.uniform(0.0, 0.10), rng.uniform(0.92, 1.0)
+    top, bottom = rng.uniform(0.0, 0.07), rng.uniform(0.92, 1.0)
     centre, breadth = 0.5 + rng.normal(0, 0.06), rng.uniform(0.65, 1.15)
     canvas = np.zeros((height, width), np.uint8)
 
