@@ -1,0 +1,95 @@
+"""Segment Anything's published weights: where they come from, what they hash to, where they lie. Fetched only on request."""
+
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from reid_data.errors import EnvironmentFault, unknown_name
+from reid_data.files import cache_folder, printable, replacing, require_space, sha256_file
+
+BASE = "https://dl.fbaipublicfiles.com/segment_anything/"
+MODELS: dict[str, tuple[str, str]] = {
+    "vit_b": ("sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
+    "vit_l": ("sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
+    "vit_h": ("sam_vit_h_4b8939.pth", "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e"),
+}
+"""Model -> (published file, sha256). Apache-2.0, facebookresearch/segment-anything."""
+
+SIZE_LIMIT = 3_000_000_000
+
+
+def model_of(path: Path) -> str | None:
+    """The model whose published file name `path` has."""
+    return next((model for model, (name, _) in MODELS.items() if path.name == name), None)
+
+
+def weights_path(model: str, given: str) -> Path:
+    """`given`, else the cache's place for this model's file (whether or not it is there)."""
+    if model not in MODELS:
+        raise unknown_name("SAM model", model, MODELS)
+    return Path(given) if given else cache_folder("weights") / MODELS[model][0]
+
+
+def checked_weights(model: str, given: str) -> tuple[Path, str]:
+    """The weights file of `model` and its sha256, after a check that the content is the published one.
+
+    Raises EnvironmentFault with the command to run when it is missing or differs.
+    """
+    path, expected = weights_path(model, given), MODELS[model][1]
+    if not path.is_file():
+        raise EnvironmentFault(
+            f"the weights of SAM {model} are not at '{printable(path)}'. Fetch them with 'reid-data fetch-weights {model}', give "
+            "their place with --sam-weights PATH, or choose --segmenter small, which needs none."
+        )
+    state = os.stat(path)
+    got = _sha256(str(path), state.st_mtime_ns, state.st_size)
+    if got != expected:
+        raise EnvironmentFault(
+            f"'{printable(path)}' is not the published file of SAM {model}: expected sha256 {expected}, got {got}. Remove it and run "
+            f"'reid-data fetch-weights {model}', or name another file with --sam-weights."
+        )
+    return path, got
+
+
+@cache
+def _sha256(path: str, mtime: int, size: int) -> str:
+    return sha256_file(path)
+
+
+def fetch_weights(model: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+    """Download a model's weights into the cache, whole and checked, or not at all; kept if they are there already.
+
+    Raises EnvironmentFault when the network, the disk or the content fails.
+    """
+    path = weights_path(model, "")
+    if path.is_file():
+        return checked_weights(model, "")[0]
+    name, expected = MODELS[model]
+    require_space(path.parent, SIZE_LIMIT)
+    try:
+        with replacing(path) as temporary:
+            _download(BASE + name, temporary, progress)
+            got = sha256_file(temporary)
+            if got != expected:
+                raise EnvironmentFault(
+                    f"{BASE + name} gave a file with sha256 {got}, expected {expected}; it was discarded. Try again."
+                )
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise EnvironmentFault(
+            f"cannot fetch {BASE + name}: {error}. Copy the file to '{printable(path)}' from elsewhere, or choose --segmenter small."
+        ) from error
+    return path
+
+
+def _download(url: str, target: Path, progress: Callable[[int, int], None]) -> None:
+    with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
+        total, done = int(answer.headers.get("Content-Length") or 0), 0
+        while piece := answer.read(1 << 20):
+            file.write(piece)
+            done += len(piece)
+            if done > SIZE_LIMIT:
+                raise EnvironmentFault(f"{url} sends more than {SIZE_LIMIT / 1e9:.0f} GB; stopped.")
+            progress(done, total)
