@@ -111,7 +111,7 @@ def draw_appearance(seed: int, network: str, pid: int) -> Appearance:
     body = Body(
         stature=float(rng.normal(1.66 if female else 1.76, 0.065)),
         female=female * float(rng.uniform(0.7, 1.0)),
-        weight=float(np.clip(rng.normal(1.10, 0.15), 0.85, 1.5)),
+        weight=float(np.clip(rng.normal(1.06, 0.15), 0.82, 1.5)),
         head=float(rng.normal(1.06, 0.03)),
         legs=float(rng.normal(1.0, 0.02)),
     )

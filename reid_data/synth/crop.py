@@ -26,12 +26,14 @@ SIZE = (128, 64)
 @dataclass(frozen=True)
 class Nuisance:
     """How much goes wrong in the pictures: chances of other people, things in front, cut-off people; `spread` of
-    the camera's deviations and `loose` of the box (1 as a detector's)."""
+    the camera's deviations and `loose` of the box (1 as a detector's); `stretch` (mean, spread) of the logarithm of how
+    much the crop is widened, as boxes narrower than 1:2 are."""
 
     others: float = 0.16
     occluders: float = 0.08
     spread: float = 1.0
     loose: float = 1.0
+    stretch: tuple[float, float] = (0.15, 0.09)
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class Window:
     box: tuple[float, float, float, float]
 
 
-def draw_window(lens: Lens, stature: float, rng: np.random.Generator, loose: float) -> Window:
+def draw_window(lens: Lens, stature: float, rng: np.random.Generator, nuisance: Nuisance) -> Window:
     """A place to stand and a detector's box around a person there: tight, a little off, now and then cutting."""
+    loose = nuisance.loose
     distance = float(rng.uniform(NEAREST, FARTHEST))
     scale = lens.scale(distance)
     tall = stature * scale
@@ -67,7 +70,7 @@ def draw_window(lens: Lens, stature: float, rng: np.random.Generator, loose: flo
     if rng.uniform() < 0.03 * loose:
         above -= rng.uniform(0.03, 0.08)
     height = tall * (1 + above + below)
-    width = height / 2 / float(np.exp(rng.normal(0.17, 0.09)))
+    width = height / 2 / float(np.exp(rng.normal(*nuisance.stretch)))
     margin = width / 2 + 4
     column = float(rng.uniform(margin, lens.size[1] - margin))
     top = row - tall * (1 + above)
@@ -130,7 +133,7 @@ def paint(
     """Paint `person` (None: an empty place) into a scene. Where nothing but the target is painted,
     picture = alpha * person + (1 - alpha) * (1 - shadow) * plate."""
     stature = person.body.stature if person is not None else 1.7
-    window = draw_window(scene.lens, stature, rng, nuisance.loose)
+    window = draw_window(scene.lens, stature, rng, nuisance)
     plate = cut(scene, window)
     behind, front = _others(scene, window, rng, nuisance, empty=person is None)
     for drawing in behind:

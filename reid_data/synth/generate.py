@@ -202,7 +202,7 @@ def sample(seed: int, index: int, network: str, *, empty: float = 0.0) -> tuple[
     scene = _pool_scene(seed, network, camera, number)
     person = None if rng.uniform() < empty else draw_appearance(int(rng.integers(2**31)), network, 1)
     look = draw_look(int(rng.integers(2**31)), network, camera, spread=1.8)
-    nuisance = Nuisance(others=0.35, occluders=0.18, spread=1.8, loose=1.5)
+    nuisance = Nuisance(others=0.35, occluders=0.15, spread=1.8, loose=1.5, stretch=(0.08, 0.13))
     picture = compose(person, scene, look, rng, nuisance, float(rng.uniform(0, 2 * np.pi)))
     image = decode_image(encode_jpeg(picture.image, picture.quality))
     if rng.uniform() < 0.5:

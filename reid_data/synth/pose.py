@@ -74,7 +74,7 @@ def draw_pose(rng: np.random.Generator, style: str, arms: tuple[str, str] = ("sw
         sway=float(rng.normal(0, 0.02)),
         head_yaw=float(rng.normal(0, 0.3)),
         head_pitch=float(rng.normal(0.1, 0.1)) + (0.25 if "phone" in chosen else 0.0),
-        spread=float(rng.uniform(0.06, 0.2)),
+        spread=float(rng.uniform(0.06, 0.2) if rng.uniform() < 0.7 else rng.uniform(0.2, 0.42)),
     )
 
 
