@@ -75,11 +75,12 @@ def make_batch(bank: Bank, mixture: Mixture, seed: int, step: int, size: int) ->
 
 def make_sample(bank: Bank, mixture: Mixture, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """One picture (128, 64, 3) uint8 and its mask (128, 64) float32."""
-    kind = rng.uniform()
+    kind, finished = rng.uniform(), False
     if kind < mixture.empty:
         image, mask = empty_place(bank, rng), np.zeros(SIZE, np.float32)
     elif kind < mixture.empty + mixture.drawn or not len(bank.people):
         image, mask = drawn_person(bank, rng) if len(bank.drawn) else person(bank, rng)
+        finished = len(bank.drawn) > 0 and rng.uniform() < 0.35
     else:
         image, mask = person(bank, rng)
         if rng.uniform() < 0.5:
@@ -90,6 +91,8 @@ def make_sample(bank: Bank, mixture: Mixture, rng: np.random.Generator) -> tuple
         image, mask = occlude(image, mask, bank, rng)
     if rng.uniform() < 0.5:
         image, mask = image[:, ::-1], mask[:, ::-1]
+    if finished:  # a drawn crop has had its camera already
+        return np.clip(image, 0, 255).astype(np.uint8), np.ascontiguousarray(mask)
     return degrade(recolour(image, rng), rng), np.ascontiguousarray(mask)
 
 
@@ -133,8 +136,13 @@ def box_matrix(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def empty_place(bank: Bank, rng: np.random.Generator) -> np.ndarray:
-    """A place without people, (128, 64, 3) float32: a photograph's patch, now and then two of them, or a synthetic plate."""
+    """A place without people, (128, 64, 3) float32: a photograph's patch, now and then two of them, or a synthetic plate.
+
+    Without photographs a third of the places are random shapes and noise: plates alone are too tidy.
+    """
     photos = len(bank.empty)
+    if not photos and rng.uniform() < 0.35:
+        return clutter(rng)
     if not photos or (len(bank.places) and rng.uniform() < 0.15):
         return _zoom(np.asarray(bank.places[rng.integers(len(bank.places))]), _zoom_matrix(rng))
     image = _patch(np.asarray(bank.empty[rng.integers(photos)]), rng)
@@ -146,6 +154,33 @@ def empty_place(bank: Bank, rng: np.random.Generator) -> np.ndarray:
         share = (share[:, None] if axis == 0 else share[None, :])[..., None].astype(np.float32)
         image = image * share + other * (1 - share)
     return image
+
+
+def clutter(rng: np.random.Generator) -> np.ndarray:
+    """Noise at several scales with boxes, bars and blobs of any colour, (128, 64, 3) float32: nothing real, but never plain."""
+    image = np.full((*SIZE, 3), _dull(rng), np.float32)
+    for cells in (2, 6, 20, 64):
+        grid = rng.standard_normal((2 * cells, cells, 1)) + 0.2 * rng.standard_normal((2 * cells, cells, 3))
+        grid = grid.astype(np.float32)
+        image += cv2.resize(grid, SIZE[::-1], interpolation=cv2.INTER_CUBIC) * float(rng.uniform(0, 22))
+    for _ in range(int(rng.integers(2, 14))):
+        colour = tuple(_dull(rng).tolist())
+        x, y = int(rng.integers(-10, SIZE[1] + 10)), int(rng.integers(-10, SIZE[0] + 10))
+        across, down = int(rng.integers(2, 34)), int(rng.integers(2, 60))
+        kind = rng.uniform()
+        if kind < 0.45:
+            cv2.rectangle(image, (x, y), (x + across, y + down), colour, -1)
+        elif kind < 0.75:
+            cv2.line(image, (x, y), (x + int(rng.integers(-60, 60)), y + down), colour, int(rng.integers(1, 6)))
+        else:
+            cv2.ellipse(image, (x, y), (across, down // 2 + 1), float(rng.uniform(0, 180)), 0, 360, colour, -1)
+    grain = rng.standard_normal((*SIZE, 3), np.float32) * np.float32(rng.uniform(0, 18))
+    return np.clip(cv2.GaussianBlur(image + grain, (0, 0), float(rng.uniform(0.3, 1.2))), 0, 255)
+
+
+def _dull(rng: np.random.Generator) -> np.ndarray:
+    """A colour (3,) 0..255, mostly near grey as streets are."""
+    return np.clip(rng.uniform(10, 245) + rng.normal(0, 40 if rng.uniform() < 0.2 else 12, 3), 0, 255)
 
 
 def _patch(canvas: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -174,11 +209,11 @@ def _zoom(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def drawn_person(bank: Bank, rng: np.random.Generator) -> Pair:
-    """A synthetic crop, zoomed and moved a little; one in four is moved to another place."""
+    """A synthetic crop, zoomed and moved a little; one in four is moved to another place, one in two without photographs."""
     crop = np.asarray(bank.drawn[rng.integers(len(bank.drawn))])
     warped = _zoom(crop, _zoom_matrix(rng))
     image, mask = warped[..., :3], warped[..., 3] / 255
-    if rng.uniform() < 0.25:
+    if rng.uniform() < (0.25 if len(bank.empty) else 0.5):
         return move_elsewhere(image, mask, empty_place(bank, rng), rng)
     return image, mask
 
