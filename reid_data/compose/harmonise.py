@@ -22,7 +22,7 @@ def luminance_gain(image: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> f
     around = alpha < 0.1
     if np.count_nonzero(around) < 0.05 * around.size:
         return 1.0
-    before, after = luminance(image)[around].mean(), luminance(plate).mean()
+    before, after = float(luminance(image)[around].mean()), float(luminance(plate).mean())
     return float(np.clip(np.sqrt((after + 8) / (before + 8)), *GAIN_RANGE))
 
 

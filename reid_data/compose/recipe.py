@@ -127,14 +127,19 @@ def _decide(info: MaskInfo | Unusable, name: str, settings: PlanSettings) -> Tas
 
 
 class _Chooser:
-    """Deals out plates: a few drawn at random by each image's own seed, of which the one is taken whose invented part
-    the person hides best."""
+    """Deals out plates evenly: a few of the least used are drawn by each image's own seed, and the one is taken of whose
+    invented part the person hides most.
+
+    The share hidden decides, not the area left open: that would favour small holes, and the smallest are those whose
+    mask missed a part of the person.
+    """
 
     def __init__(self, backdrops: Sequence[Backdrop], wanted: int, settings: PlanSettings) -> None:
         assert backdrops or not wanted, "no plates to choose from"
         self.backdrops = backdrops
         self.settings = settings
-        self.left = np.full(len(backdrops), max(settings.max_reuse, -(-wanted // max(1, len(backdrops)))))
+        self.cap = max(settings.max_reuse, -(-wanted // max(1, len(backdrops))))
+        self.uses = np.zeros(len(backdrops), int)
         self.cameras = sorted({backdrop.record.camid for backdrop in backdrops})
         of_camera = np.array([backdrop.record.camid for backdrop in backdrops])
         self.members = {camera: np.flatnonzero(of_camera == camera) for camera in self.cameras}
@@ -142,22 +147,23 @@ class _Chooser:
 
     def give(self, task: Task, info: MaskInfo) -> Task:
         """The task with its plate."""
-        rng = np.random.default_rng(task.seed)
-        tried = self._draw(task.record, rng)
-        uncovered = [
-            uncovered_share(self.backdrops[index].hole, info.thumb if task.person else None) for index in tried
-        ]
-        best = int(np.argmin(uncovered))
-        self.left[tried[best]] -= 1
+        tried = self._draw(task.record, np.random.default_rng(task.seed))
+        holes = [self.backdrops[index].hole for index in tried]
+        uncovered = [uncovered_share(hole, info.thumb if task.person else None) for hole in holes]
+        share = [open_ / max(hole.mean() / 255, 1e-6) for open_, hole in zip(uncovered, holes, strict=True)]
+        best = int(np.argmin(share))
+        self.uses[tried[best]] += 1
         return replace(task, backdrop=int(tried[best]), uncovered=round(uncovered[best], 4))
 
     def _draw(self, record: Record, rng: np.random.Generator) -> np.ndarray:
-        """Up to NUM_TRIED plates that may still be used: of the wanted camera, else of any; not of the same person."""
+        """Up to NUM_TRIED plates, at most half of all, so that chance keeps its part: of the wanted camera, else of any;
+        the less used first; none of the same person."""
         for pool in (self._pool(record), self.everything):
-            free = rng.permutation(pool[self.left[pool] > 0])
+            free = rng.permutation(pool[self.uses[pool] < self.cap])
+            free = free[np.argsort(self.uses[free], kind="stable")]
             other = [index for index in free[: 4 * NUM_TRIED] if not self._same_person(index, record)]
             if other or len(free):
-                return np.array(other or free)[:NUM_TRIED]
+                return np.array(other or free)[: min(NUM_TRIED, max(2, len(pool) // 2))]
         raise AssertionError("every plate is used up")
 
     def _same_person(self, index: int, record: Record) -> bool:

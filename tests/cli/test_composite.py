@@ -1,0 +1,137 @@
+"""`reid-data composite` and `preview` as typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from reid_cli.data import app
+from reid_data.errors import ReidError
+from reid_data.images import read_image
+from tests.data.people import tree, write_people_set
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_people_set(tmp_path / "market")
+    write_people_set(tmp_path / "campus", 3, (4, 5), seed=100, extras=False)
+    return tmp_path
+
+
+def run(root: Path, *arguments: str) -> Result:
+    """A command on the data root, with its exit code; errors for users are raised."""
+    return CliRunner().invoke(app, [*arguments, "--data-root", str(root)], standalone_mode=False)
+
+
+def composite(root: Path, *more: str) -> Result:
+    sets = ("--fg", "market", "--bg", "campus", "--segmenter", "precomputed", "--workers", "1")
+    return run(root, "composite", *sets, *more)
+
+
+def test_it_makes_a_set_and_prints_the_counts(root: Path) -> None:
+    result = composite(root)
+    assert result.exception is None
+    assert result.return_value == 0
+    assert [line.split() for line in result.stdout.splitlines()[:4]] == [
+        ["split", "ok", "flagged", "dropped", "failed"],
+        ["train", "4", "0", "0", "0"],
+        ["query", "2", "0", "0", "0"],
+        ["gallery", "4", "0", "0", "0"],
+    ]
+    assert "Wrote" in result.stderr
+    assert (root / "composite" / "dataset.json").exists()
+    again = composite(root)
+    assert again.return_value == 0
+    assert "finished already" in again.stderr
+    assert again.stdout == result.stdout
+
+
+def test_json(root: Path) -> None:
+    result = composite(root, "--json", "--out", "other")
+    document = json.loads(result.stdout)
+    assert document["path"] == str(root / "other")
+    assert document["counts"]["train"] == {"ok": 4}
+    assert document["failed"] == 0
+
+
+def test_failed_images_give_exit_code_1(root: Path) -> None:
+    next((root / "market" / "query").iterdir()).write_bytes(b"")
+    result = composite(root)
+    assert result.return_value == 1
+    assert "1 images could not be used" in result.stderr
+
+
+def test_dry_run_changes_nothing(root: Path) -> None:
+    before = tree(root)
+    result = composite(root, "--dry-run")
+    assert result.return_value == 0
+    assert "to be made" in result.stdout
+    assert "train 4, query 2, gallery 4" in result.stdout
+    assert tree(root) == before
+    assert json.loads(composite(root, "--dry-run", "--json").stdout)["state"] == "to be made"
+
+
+def test_a_path_as_output(root: Path) -> None:
+    assert composite(root, "--out", str(root / "deep" / "er")).return_value == 0
+    assert (root / "deep" / "er" / "manifest.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (("--segmenter", "grabcat"), "Did you mean 'grabcut'", 2),
+        (("--pairing", "randon"), "Did you mean 'random'", 2),
+        (("--blend", "fether"), "Did you mean 'feather'", 2),
+        (("--fill", "row"), "Did you mean 'rows'", 2),
+        (("--bg", "campsu"), "Did you mean 'campus'", 2),
+        (("--bg", "duke"), "is not below the data root", 3),
+        (("--out", "market"), "overlap", 4),
+    ],
+)
+def test_what_cannot_be_meant(root: Path, arguments: tuple[str, ...], words: str, code: int) -> None:
+    result = composite(root, *arguments)
+    assert isinstance(result.exception, ReidError)
+    assert words in str(result.exception)
+    assert result.exception.exit_code == code
+
+
+def test_a_withdrawn_set_is_announced_once_and_recorded(root: Path) -> None:
+    (root / "campus").rename(root / "DukeMTMC-reID")
+    result = composite(root, "--bg", "duke")
+    assert result.return_value == 0
+    assert result.stderr.count("withdrawn by its authors") == 1
+    assert json.loads((root / "composite" / "dataset.json").read_text())["status"] == "withdrawn"
+
+
+def test_preview_shows_source_mask_plate_and_composite(root: Path) -> None:
+    composite(root)
+    result = run(root, "preview", "composite", "--num", "3")
+    path = Path(result.stdout.strip())
+    assert path == root / "composite-preview.jpg"
+    sheet = read_image(str(path))
+    assert sheet.shape[1] > 3 * 4 * 90
+    assert sheet.std() > 20
+    before = tree(root / "composite")
+    run(root, "preview", "composite", "--num", "1", "--out", str(root / "one.png"))
+    assert read_image(str(root / "one.png")).shape[0] == sheet.shape[0]
+    assert tree(root / "composite") == before
+
+
+def test_preview_of_something_else(root: Path) -> None:
+    result = run(root, "preview", "market")
+    assert isinstance(result.exception, ReidError)
+    assert "no set made by" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", ["composite", "preview"])
+def test_help_has_an_example_and_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys\nfrom reid_cli.data import app\n"
+        f"try: app(['{command}', '--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'cv2', 'numpy'} & set(sys.modules), 'heavy import'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"Example:\n    reid-data {command}" in done.stdout
