@@ -121,7 +121,7 @@ def draw_appearance(seed: int, network: str, pid: int) -> Appearance:
         rng.choice(
             ["long", "long", "bob", "ponytail", "bun", "short"]
             if female
-            else ["short", "short", "crop", "short", "bald", "bob"]
+            else ["short", "short", "crop", "short", "short", "crop", "bald", "bob"]
         )
     )
     hat = str(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from reid_data.synth.surface import dot
+
 
 @dataclass(frozen=True)
 class Look:
@@ -92,18 +94,23 @@ def _smear(length: float, angle: float) -> np.ndarray:
     return kernel / kernel.sum()
 
 
-def develop(picture: np.ndarray, look: Look, shot: Shot) -> np.ndarray:
-    """Sensor and processing, after `optics`: (H, W, 3) float32 0..255 -> uint8. The same shot gives the same noise."""
-    value = np.clip(picture / 255, 0, 1) ** look.gamma
-    value = value * (
-        np.asarray(look.gains, np.float32) * np.asarray(shot.gains, np.float32) * np.float32(shot.exposure)
+def develop(pictures: list[np.ndarray], look: Look, shot: Shot) -> list[np.ndarray]:
+    """Sensor and processing, after `optics`: (H, W, 3) float32 0..255 -> uint8 each, all with the very same noise."""
+    height, width = pictures[0].shape[:2]
+    noise = np.random.default_rng(shot.seed).standard_normal((height, width, 4), np.float32) * np.float32(
+        shot.noise / 255
     )
-    value = 0.45 + (value - 0.45) * look.contrast
-    grey = value @ np.array([0.3, 0.59, 0.11], np.float32)
-    value = (grey[..., None] + (value - grey[..., None]) * look.saturation).astype(np.float32)
-    value = np.where(value > 0.9, 0.9 + np.tanh((value - 0.9) * 6) / 10, value)
-    noise = np.random.default_rng(shot.seed).normal(0, shot.noise / 255, (*value.shape[:2], 4)).astype(np.float32)
-    value += (0.75 * noise[..., 3:] + 0.5 * noise[..., :3]) * (1.2 - 0.5 * np.clip(value, 0, 1))
-    if look.sharpen:
-        value += look.sharpen * (value - cv2.GaussianBlur(value, (0, 0), 1.1))
-    return np.rint(np.clip(value, 0, 1) * 255).astype(np.uint8)
+    noise = 0.75 * noise[..., 3:] + 0.5 * noise[..., :3]
+    gains = np.asarray(look.gains, np.float32) * np.asarray(shot.gains, np.float32) * np.float32(shot.exposure)
+    developed = []
+    for picture in pictures:
+        value = np.clip(picture / 255, 0, 1) ** look.gamma * gains
+        value = 0.45 + (value - 0.45) * look.contrast
+        grey = dot(value, np.array([0.3, 0.59, 0.11], np.float32))[..., None]
+        value = grey + (value - grey) * look.saturation
+        value = np.where(value > 0.9, 0.9 + np.tanh((value - 0.9) * 6) / 10, value).astype(np.float32)
+        value += noise * (1.2 - 0.5 * np.clip(value, 0, 1))
+        if look.sharpen:
+            value += look.sharpen * (value - cv2.GaussianBlur(value, (0, 0), 1.1))
+        developed.append(np.rint(np.clip(value, 0, 1) * 255).astype(np.uint8))
+    return developed

@@ -160,7 +160,7 @@ def compose(
     """One picture of `person` (None: an empty place) in a scene through a camera."""
     layers = paint(person, scene, rng, nuisance, heading)
     shot = draw_shot(rng, look, spread=nuisance.spread)
-    image, plate = (develop(optics(layer, shot), look, shot) for layer in (layers.picture, layers.plate))
+    image, plate = develop([optics(layers.picture, shot), optics(layers.plate, shot)], look, shot)
     return Picture(image, plate, np.clip(optics(layers.alpha, shot), 0, 1), shot.quality)
 
 

@@ -10,7 +10,7 @@ from reid_data.synth.carried import bicycle
 from reid_data.synth.cloth import fold_maps
 from reid_data.synth.pose import Pose
 from reid_data.synth.raster import Buffers, Canvas, Mesh, View, gather, project, splat, texels
-from reid_data.synth.surface import PERSON, THING, Surface, cross, rotation_y
+from reid_data.synth.surface import PERSON, THING, Surface, cross, dot, rotation_y
 from reid_data.synth.wardrobe import dress
 
 SUPERSAMPLING = 2
@@ -102,7 +102,7 @@ def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) 
     up = normal[:, 1]
     sun = np.asarray(light.direction, np.float32)
     wrap = 0.35 * (1 - light.hard)
-    towards = np.clip((normal @ sun + wrap) / (1 + wrap), 0, 1)
+    towards = np.clip((dot(normal, sun) + wrap) / (1 + wrap), 0, 1)
     ambient_occlusion, sun_occlusion = _occlusion(seen, light, canvas)
     hemisphere = (0.5 + 0.5 * up)[:, None] * np.asarray(light.sky, np.float32) + (0.5 - 0.5 * up)[:, None] * np.asarray(
         light.bounce, np.float32
@@ -111,7 +111,7 @@ def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) 
     lit += (light.key * towards * sun_occlusion)[:, None]
     half = sun + np.array([0, 0, 1], np.float32)
     half /= np.linalg.norm(half)
-    gloss = np.clip(normal @ half, 0, 1) ** 12 * shine * light.key * 0.35
+    gloss = np.clip(dot(normal, half), 0, 1) ** 12 * shine * light.key * 0.35
     return 255 * np.sqrt(np.clip(albedo * lit + gloss[:, None], 0, 1))
 
 

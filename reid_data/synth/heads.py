@@ -64,7 +64,7 @@ def _head_shape(centre: np.ndarray, axes: np.ndarray, size: float, grow: float) 
 def _hair_parts(
     person: Appearance, centre: np.ndarray, axes: np.ndarray, size: float, joints: Joints, made: dict[str, Material]
 ) -> list[Surface]:
-    grow = {"crop": 1.035, "bald": 1.025, "short": 1.09, "bun": 1.07, "ponytail": 1.07}.get(person.hair, 1.13)
+    grow = {"crop": 1.035, "bald": 1.012, "short": 1.09, "bun": 1.07, "ponytail": 1.07}.get(person.hair, 1.13)
     lift = axes[1] * 0.004 * size - axes[2] * 0.003 * size
     parts = [
         Surface(wavy(_head_shape(centre + lift, axes, size, grow), person.seed, 0.012), made["hair"], open_back=True)

@@ -4,7 +4,7 @@ import numpy as np
 
 from reid_data.synth.appearance import Appearance
 from reid_data.synth.pose import SIDES, Body, Joints
-from reid_data.synth.surface import Material, Surface, bent, cross, ellipsoid, profile, tube, unit, wavy
+from reid_data.synth.surface import Material, Surface, bent, cross, ellipsoid, even, profile, tube, unit, wavy
 
 # Along a limb, the radius as a share of its thickest.
 ARM = np.array(
@@ -19,8 +19,8 @@ def _limb(
     path: np.ndarray, keys: np.ndarray, thick: float, rings: int, *, end: float = 1.0, ease: float = 1.0, seed: int = 0
 ) -> np.ndarray:
     """A limb or its sleeve: the first `end` of `path`, `keys` of the radius as shares of `thick`, widened by `ease`."""
-    along = np.linspace(0, end, rings)
-    centres = np.stack([np.interp(along, np.linspace(0, 1, len(path)), column) for column in path.T], axis=1)
+    along = even(rings) * end
+    centres = np.stack([np.interp(along, even(len(path)), column) for column in path.T], axis=1)
     radius = np.interp(along, keys[:, 0], keys[:, 1]) * thick * ease
     points = tube(centres, np.stack([radius, radius], axis=1), num_u=18)
     return wavy(points, seed, 0.03) if seed else points
@@ -101,7 +101,7 @@ def _shoe(joints: Joints, side: str, person: Appearance, made: dict[str, Materia
     )
     shape = profile(keys, 16)
     radii = shape * np.array([0.0245, 0.0245]) * size
-    along = np.linspace(0, 1, 16)[:, None]
+    along = even(16)[:, None]
     centres = heel + (toe - heel) * along + up * (radii[:, 1:] * 0.92 + 0.002)
     shoe = tube(centres.astype(np.float32), radii, num_u=16, power=2.4)
     calf = np.stack([ankle + (joints[f"{side} knee"] - ankle) * 0.12, ankle, heel * 0.62 + toe * 0.38])

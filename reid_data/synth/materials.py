@@ -28,12 +28,12 @@ def materials(person: Appearance) -> dict[str, Material]:
         "skin": Material(skin, folds=0.10, fold_map=6, shine=0.10),
         "head": Material(_face(person, rng), shine=0.12),
         "hair": Material(
-            _hair(person, rng), folds=0.25, fold_map=7, fold_scale=(2, 1), shine=0.25, cutout=_hairline(person)
+            _hair(person, rng), folds=0.25, fold_map=7, fold_scale=(2, 1), shine=0.12, cutout=_hairline(person)
         ),
         "mane": Material(
-            _hair(person, rng), folds=0.25, fold_map=7, fold_scale=(2, 1), shine=0.25, cutout=_mane_cutout()
+            _hair(person, rng), folds=0.25, fold_map=7, fold_scale=(2, 1), shine=0.12, cutout=_mane_cutout()
         ),
-        "lock": Material(_hair(person, rng), folds=0.25, fold_map=7, shine=0.25),
+        "lock": Material(_hair(person, rng), folds=0.25, fold_map=7, shine=0.12),
         "hat": Material(plain((16, 48), person.hat_colour, rng, 0.04), folds=0.15, fold_map=6),
         "upper": _torso(person),
         "sleeve": _sleeve(person),
@@ -169,7 +169,7 @@ def _hairline(person: Appearance) -> np.ndarray:
         across[0], [0, 0.13, 0.19, 0.26, 0.34, 0.5], [brow, brow + 0.02, side - 0.08, side, neck - 0.04, neck]
     )
     if person.hair == "bald":
-        return np.broadcast_to((v > 0.36) & (across > 0.2) & (v < 0.66), HEAD).copy()
+        return np.broadcast_to((v > 0.42) & (across > 0.22) & (v < 0.64), HEAD).copy()
     ragged = cv2.GaussianBlur(rng.normal(0, 1, (1, HEAD[1])).astype(np.float32), (0, 0), 1.0)
     return v < line[None] + 0.02 * ragged
 

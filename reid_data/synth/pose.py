@@ -39,7 +39,7 @@ class Body:
 @dataclass(frozen=True)
 class Pose:
     """One posture. `style` walk, stand, ride or push; `phase` of the stride 0..1; `stride` its size about 1 (0 stands);
-    `arms` (left, right) each of swing, phone, pocket, strap, carry, bar; angles in radians."""
+    `arms` (left, right) each a key of ARM_GOALS, swing or carry; angles in radians."""
 
     style: str
     phase: float
@@ -56,10 +56,15 @@ class Pose:
 
 def draw_pose(rng: np.random.Generator, style: str, arms: tuple[str, str] = ("swing", "swing")) -> Pose:
     """A random posture of a `style`; `arms` that the person's things ask for are kept, free ones may be used."""
-    free = {"walk": ["swing"] * 8 + ["phone", "pocket"], "stand": ["swing", "swing", "phone", "pocket", "pocket"]}
+    free = {
+        "walk": ["swing"] * 24 + ["phone", "pocket", "ear", "hold", "behind"],
+        "stand": ["swing", "swing", "phone", "pocket", "pocket", "ear", "hold", "behind", "crossed"],
+    }
     chosen = tuple(arm if arm != "swing" else str(rng.choice(free.get(style, ["swing"]))) for arm in arms)
-    if chosen == ("phone", "phone"):
-        chosen = ("phone", "swing")
+    if chosen[0] in ("hold", "behind", "crossed") and arms[1] == "swing":
+        chosen = (chosen[0], chosen[0])
+    elif chosen[0] == chosen[1] and chosen[0] in ("phone", "ear"):
+        chosen = (chosen[0], "swing")
     if style in ("ride", "push"):
         chosen = ("bar", "bar") if style == "ride" else ("swing" if arms[0] == "swing" else arms[0], "bar")
     stride = {"walk": rng.uniform(0.65, 1.2), "push": rng.uniform(0.5, 0.9)}.get(style, rng.uniform(0.0, 0.12))
@@ -72,7 +77,7 @@ def draw_pose(rng: np.random.Generator, style: str, arms: tuple[str, str] = ("sw
         elbow=float(rng.uniform(0.12, 0.6)),
         lean=float(rng.normal(0.03, 0.03)) + (0.3 if style == "ride" else 0.0),
         sway=float(rng.normal(0, 0.02)),
-        head_yaw=float(rng.normal(0, 0.3)),
+        head_yaw=float(rng.normal(0, 0.35)),
         head_pitch=float(rng.normal(0.1, 0.1)) + (0.25 if "phone" in chosen else 0.0),
         spread=float(rng.uniform(0.06, 0.2) if rng.uniform() < 0.7 else rng.uniform(0.2, 0.42)),
     )
@@ -198,14 +203,18 @@ def _arms(joints: Joints, body: Body, pose: Pose) -> None:
 
 def _hand_goal(kind: str, joints: Joints, body: Body, sign: float) -> tuple[np.ndarray, np.ndarray]:
     """Where the wrist goes and where the elbow points."""
-    size = body.stature
-    back_and_out = np.array([sign * 0.6, -0.5, -0.7])
-    if kind == "phone":
-        return joints["chest"] + np.array([sign * 0.03, -0.02, 0.17]) * size, np.array([sign * 0.5, -1, -0.2])
-    if kind == "pocket":
-        return joints["pelvis"] + np.array([sign * 0.115, 0.025, 0.03]) * size, back_and_out
-    if kind == "strap":
-        return joints["chest"] + np.array([sign * 0.075, 0.01, 0.10]) * size, np.array([sign * 0.8, -1, -0.2])
-    if kind == "bar":
-        return joints["pelvis"] + np.array([sign * 0.14, 0.07, 0.33]) * size, np.array([sign * 0.7, -0.7, -0.2])
-    raise ValueError(f"no arm posture '{kind}'")
+    joint, offset, towards = ARM_GOALS[kind]
+    mirror = np.array([sign, 1.0, 1.0])
+    return joints[joint] + mirror * np.array(offset) * body.stature, mirror * np.array(towards)
+
+
+ARM_GOALS = {  # joint, offset of the wrist (outwards, up, forwards; shares of stature), direction of the elbow
+    "phone": ("chest", (0.03, -0.02, 0.17), (0.5, -1.0, -0.2)),
+    "ear": ("head", (0.065, -0.03, 0.03), (1.0, -0.6, 0.3)),
+    "hold": ("chest", (0.05, -0.10, 0.15), (0.7, -0.8, -0.3)),
+    "crossed": ("chest", (-0.05, -0.03, 0.11), (0.8, -0.6, 0.0)),
+    "behind": ("pelvis", (0.02, 0.05, -0.10), (0.9, 0.1, -0.5)),
+    "pocket": ("pelvis", (0.115, 0.025, 0.03), (0.6, -0.5, -0.7)),
+    "strap": ("chest", (0.075, 0.01, 0.10), (0.8, -1.0, -0.2)),
+    "bar": ("pelvis", (0.14, 0.07, 0.33), (0.7, -0.7, -0.2)),
+}

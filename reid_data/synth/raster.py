@@ -13,7 +13,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from reid_data.synth.surface import Surface, cross
+from reid_data.synth.surface import Surface, cross, dot
 
 STEP = 0.75  # largest distance of two splats along x or y, in supersampled pixels: below 1, so that no hole is left
 MAX_PARTS = 60
@@ -67,7 +67,8 @@ class Mesh:
 
 def gather(surfaces: list[Surface], turn: np.ndarray) -> Mesh:
     """The surfaces as one mesh, turned by the matrix `turn` (3, 3)."""
-    points = np.concatenate([surface.points.reshape(-1, 3) for surface in surfaces]).astype(np.float32) @ turn
+    points = np.concatenate([surface.points.reshape(-1, 3) for surface in surfaces]).astype(np.float32)
+    points = np.stack([dot(points, column) for column in turn.T], axis=1)
     shapes = tuple(surface.points.shape[:2] for surface in surfaces)
     starts, (before, after, above, below), grid = _neighbours(shapes)
     normal = cross(
@@ -112,7 +113,7 @@ def splat(surfaces: list[Surface], mesh: Mesh, view: View, canvas: Canvas) -> Bu
     points, normal = mesh.points, mesh.normal
     seen = np.empty((len(points), 4), np.float32)
     seen[:, 0], seen[:, 1] = project(points, view, canvas)
-    seen[:, 2] = points[:, 2]
+    seen[:, 2] = points[:, 2] + np.repeat([surface.over for surface in surfaces], mesh.shapes.prod(axis=1))
     seen[:, 3] = (
         normal[:, 0] * -points[:, 0]
         + normal[:, 1] * (view.height - points[:, 1])

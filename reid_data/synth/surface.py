@@ -12,6 +12,7 @@ import numpy as np
 
 FORWARD = np.array([0.0, 0.0, 1.0], np.float32)
 LEFT = np.array([1.0, 0.0, 0.0], np.float32)
+TURN = 2 * np.pi
 PERSON = 1
 THING = 2
 
@@ -34,12 +35,16 @@ class Material:
 
 @dataclass(frozen=True)
 class Surface:
-    """A grid of points (R, U, 3) with its material; `layer` is PERSON or THING; `open_back` keeps the inside visible."""
+    """A grid of points (R, U, 3) with its material; `layer` is PERSON or THING; `open_back` keeps the inside visible.
+
+    `over` metres: how far something below may bulge through before it shows (a thigh through a skirt).
+    """
 
     points: np.ndarray
     material: Material
     layer: int = PERSON
     open_back: bool = False
+    over: float = 0.0
 
 
 def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -49,9 +54,20 @@ def cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.stack([b * f - c * e, c * d - a * f, a * e - b * d], axis=-1)
 
 
+def dot(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Dot product of (..., 3) with a vector (3,); not by BLAS, whose last bit may depend on its number of threads."""
+    return first[..., 0] * second[0] + first[..., 1] * second[1] + first[..., 2] * second[2]
+
+
+@lru_cache(maxsize=128)
+def even(count: int, last: float = 1.0) -> np.ndarray:
+    """`count` even steps from 0 to `last`; shared, not to be written to."""
+    return np.linspace(0, last, count)
+
+
 def unit(vector: np.ndarray) -> np.ndarray:
     """`vector` (..., 3) scaled to length 1."""
-    return vector / np.maximum(np.sqrt(np.sum(vector * vector, axis=-1, keepdims=True)), 1e-9)
+    return vector / np.maximum(np.sqrt((vector * vector).sum(axis=-1, keepdims=True)), 1e-9)
 
 
 def tube(
@@ -61,10 +77,9 @@ def tube(
 
     `lateral` (3,) or (R, 3) is the sideways axis, `power` the exponent of the superellipse (2 = ellipse, 4 = box).
     """
-    step = np.diff(centres, axis=0)
+    step = centres[1:] - centres[:-1]
     direction = unit(np.concatenate([step[:1], step[:-1] + step[1:], step[-1:]]))
-    lateral = np.broadcast_to(lateral, centres.shape)
-    side = unit(lateral - np.sum(lateral * direction, axis=1, keepdims=True) * direction)
+    side = unit(lateral - (lateral * direction).sum(axis=1, keepdims=True) * direction)
     front = cross(direction, side)
     sine, cosine = _ring(num_u, power)
     ring = side[:, None] * (radii[:, :1] * sine)[..., None] - front[:, None] * (radii[:, 1:] * cosine)[..., None]
@@ -74,7 +89,7 @@ def tube(
 @lru_cache(maxsize=64)
 def _ring(num_u: int, power: float) -> tuple[np.ndarray, np.ndarray]:
     """Sines and cosines of a superellipse around one ring."""
-    angle = np.linspace(0, 2 * np.pi, num_u)
+    angle = even(num_u, TURN)
     sine, cosine = np.sin(angle), np.cos(angle)
     sine = np.sign(sine) * np.abs(sine) ** (2 / power)
     cosine = np.sign(cosine) * np.abs(cosine) ** (2 / power)
@@ -86,8 +101,7 @@ def profile(keys: np.ndarray, num_rings: int) -> np.ndarray:
 
     Returns (num_rings, C - 1): the columns after the first.
     """
-    steps = np.linspace(0, 1, num_rings)
-    fine = np.linspace(0, 1, num_rings * 4 - 3)
+    steps, fine = even(num_rings), even(num_rings * 4 - 3)
     columns = [np.interp(fine, keys[:, 0], column) for column in keys.T[1:]]
     kernel = np.array([1, 3, 4, 3, 1]) / 12
     smooth = [np.convolve(np.pad(column, 2, mode="edge"), kernel, mode="valid") for column in columns]
@@ -96,10 +110,12 @@ def profile(keys: np.ndarray, num_rings: int) -> np.ndarray:
 
 def bent(joints: np.ndarray, num_rings: int, *, rounding: int = 2) -> np.ndarray:
     """Centres (num_rings, 3) along the polyline `joints` (J, 3), with rounded corners and even steps per length."""
-    lengths = np.linalg.norm(np.diff(joints, axis=0), axis=1)
+    joints = np.asarray(joints)
+    steps = joints[1:] - joints[:-1]
+    lengths = np.sqrt((steps * steps).sum(axis=1))
     along = np.concatenate([[0], np.cumsum(lengths)])
-    steps = np.linspace(0, along[-1], num_rings)
-    line = np.stack([np.interp(steps, along, column) for column in joints.T], axis=1)
+    places = even(num_rings) * along[-1]
+    line = np.stack([np.interp(places, along, column) for column in joints.T], axis=1)
     for _ in range(rounding):
         inner = (line[:-2] + 2 * line[1:-1] + line[2:]) / 4
         line = np.concatenate([line[:1], inner, line[-1:]])
@@ -139,10 +155,10 @@ def wavy(points: np.ndarray, seed: int, amount: float) -> np.ndarray:
     """Points (R, U, 3) pushed in and out a little, growing towards the hem: uneven outlines."""
     rng = np.random.default_rng([seed, 77])
     rings, around = points.shape[:2]
-    angle = np.linspace(0, 2 * np.pi, around)
+    angle = even(around, TURN)
     wave = sum(rng.normal(0, 1) * np.cos(count * angle + rng.uniform(0, 6)) for count in (2, 3, 5)) / 2
     along = np.convolve(rng.normal(0, 1, rings + 4), [0.25, 0.3, 0.25, 0.2], mode="valid")[:rings]
-    grow = np.linspace(0.25, 1, rings)
+    grow = 0.25 + 0.75 * even(rings)
     centre = points[:, :-1].mean(axis=1, keepdims=True)
     factor = 1 + amount * (grow[:, None] * np.asarray(wave)[None] + 0.8 * along[:, None])
     return (centre + (points - centre) * factor[..., None]).astype(np.float32)
