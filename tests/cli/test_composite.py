@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-
 from reid_cli.data import app
+
 from reid_data.errors import ReidError
 from reid_data.images import read_image
 from tests.data.people import tree, write_people_set
