@@ -3,9 +3,11 @@
 import click
 
 from .errors import run
-from .fit import evaluate, fetch_weights, fit, options
+from .fit import fit
 from .grid import matrix
+from .model import evaluate, extract, fetch_weights
 from .options import Commands
+from .settings import options
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,6 +25,7 @@ def app() -> None:
 
 app.add_command(fit)
 app.add_command(evaluate)
+app.add_command(extract)
 app.add_command(matrix)
 app.add_command(options)
 app.add_command(fetch_weights)

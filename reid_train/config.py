@@ -6,7 +6,6 @@ A field is at once a flag of `reid-train fit` (`test_feature` -> `--test-feature
 """
 
 import dataclasses
-import difflib
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -16,28 +15,12 @@ from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import settings_digest
+from reid_train.setting import checked, flag, number, parts, setting
 
 IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 STUDY = "the reference study"
 ASSUMED = "assumed: the usual UDA re-ID code"
 BOT = "Luo et al. 2019, Bag of Tricks (arXiv:1903.07071)"
-
-
-def setting(
-    default: Any,
-    help_text: str,
-    source: str,
-    *,
-    choices: tuple[str, ...] = (),
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    form: str = "",
-    stage: str = "train",
-) -> Any:
-    """A dataclass field with what is known about it. `least`, `above`, `most` bound a number; `form` shows free text."""
-    facts = {"help": help_text, "source": source, "choices": choices, "form": form, "stage": stage}
-    return dataclasses.field(default=default, metadata={**facts, "least": least, "above": above, "most": most})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +134,28 @@ class TrainSettings:
     metric: str = setting(
         "cosine", "Distance between features.", "usual", choices=("cosine", "euclidean"), stage="test"
     )
+    protocol: str = setting(
+        "standard",
+        "Which gallery images count: see docs/evaluation.md.",
+        "Zheng et al. 2015 (ICCV)",
+        choices=("standard", "no-camera", "cuhk03"),
+        stage="test",
+    )
+    ap: str = setting("step", "Rule of the average precision.", "usual", choices=("step", "trapezoid"), stage="test")
+    rerank: str = setting(
+        "none", "k-reciprocal re-ranking, usually 20,6,0.3.", "arXiv:1701.08398", form="none|K1,K2,LAMBDA", stage="test"
+    )
+    expand: str = setting(
+        "none",
+        "Query expansion by the K closest, weighted by similarity^ALPHA.",
+        "usual",
+        form="none|K,ALPHA",
+        stage="test",
+    )
 
     def __post_init__(self) -> None:
         for name, field in fields().items():
-            object.__setattr__(self, name, _checked(field, getattr(self, name)))
+            object.__setattr__(self, name, checked(field, getattr(self, name)))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -178,8 +179,8 @@ class TrainSettings:
                 "batch normalisation needs at least 2 images in a batch: raise --batch-ids or --batch-images."
             )
         if self.triplet_margin != "soft":
-            _number("triplet_margin", self.triplet_margin, float, least=0)
-        _ = self.lr_steps, self.norm_numbers
+            number("triplet_margin", self.triplet_margin, float, least=0)
+        _ = self.lr_steps, self.norm_numbers, self.rerank_numbers, self.expand_numbers
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -208,6 +209,22 @@ class TrainSettings:
                 f"--norm '{self.norm}': expected three means and three stds in 0..1, such as 0.415,0.389,0.384/0.196,0.190,0.188."
             )
         return mean, std
+
+    @property
+    def rerank_numbers(self) -> tuple[int, int, float] | None:
+        """(k1, k2, lambda) of `rerank`; None for none."""
+        if self.rerank == "none":
+            return None
+        k1, k2, share = parts("rerank", self.rerank, "K1,K2,LAMBDA", (int, int, float))
+        return k1, k2, share
+
+    @property
+    def expand_numbers(self) -> tuple[int, float] | None:
+        """(k, alpha) of `expand`; None for none."""
+        if self.expand == "none":
+            return None
+        k, alpha = parts("expand", self.expand, "K,ALPHA", (int, float))
+        return k, alpha
 
     @property
     def batch_size(self) -> int:
@@ -263,11 +280,6 @@ def fields() -> dict[str, Any]:
     return {field.name: field for field in dataclasses.fields(TrainSettings)}
 
 
-def flag(name: str) -> str:
-    """The flag of a setting as a user types it."""
-    return "--" + name.replace("_", "-")
-
-
 def default_text(name: str) -> str:
     """The default of a setting as a user would type it."""
     default = fields()[name].default
@@ -317,58 +329,6 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """One line `--flag: old -> new` for each setting that differs."""
     names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     return [f"{flag(name)}: {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}" for name in names]
-
-
-def _checked(field: Any, value: Any) -> Any:
-    kind = type(field.default)
-    if field.name == "embedding" and value in (None, "none"):
-        return 0
-    if kind is bool:
-        return _truth(field.name, value)
-    if kind in (int, float):
-        bounds = {key: field.metadata[key] for key in ("least", "above", "most")}
-        return _number(field.name, value, kind, **bounds)
-    text = str(value)
-    choices = field.metadata["choices"]
-    if choices and text not in choices:
-        near = difflib.get_close_matches(text, choices, n=1, cutoff=0.5)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        raise UsageError(f"{flag(field.name)} '{text}': expected one of {', '.join(choices)}.{hint}")
-    return text
-
-
-def _truth(name: str, value: Any) -> bool:
-    words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if str(value).lower() not in words:
-        raise UsageError(f"{flag(name)} '{value}': expected true or false.")
-    return words[str(value).lower()]
-
-
-def _number(
-    name: str,
-    value: Any,
-    kind: type,
-    *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-) -> Any:
-    try:
-        number = kind(value)
-        exact = not isinstance(value, bool) and math.isfinite(number) and float(number) == float(value)
-    except (TypeError, ValueError, OverflowError):
-        exact = False
-    if not exact:
-        raise UsageError(f"{flag(name)} '{value}': expected {'a whole number' if kind is int else 'a number'}.")
-    if (
-        (least is not None and number < least)
-        or (above is not None and number <= above)
-        or (most is not None and number > most)
-    ):
-        low = f"at least {least:g}" if least is not None else f"above {above:g}" if above is not None else ""
-        high = f"at most {most:g}" if most is not None else ""
-        raise UsageError(f"{flag(name)} {value}: expected {' and '.join(filter(None, (low, high)))}.")
-    return number
 
 
 def _toml_value(value: Any) -> str:

@@ -27,7 +27,7 @@ def pick_device(name: str) -> torch.device:
         raise EnvironmentFault(
             f"--device {name}: this machine has {torch.cuda.device_count()} usable CUDA devices. Use --device auto or cpu."
         )
-    if kind == "cpu":
+    if kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, default_workers() // num_processes()))
     else:
         torch.backends.cudnn.benchmark = True

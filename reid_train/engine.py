@@ -156,9 +156,10 @@ def train_epoch(
     for number, batch in enumerate(batches):
         step = number // accumulation
         now = values(step)
+        _check_labels(net, batch, names)
         loss = _forward(net, batch, now, objective, arithmetic, means)
         if not torch.isfinite(loss):
-            raise InputError(_not_finite(float(loss), step, now, names(batch.numbers)))
+            raise InputError(_not_finite(float(loss.detach()), step, now, names(batch.numbers)))
         arithmetic.scaler.scale(loss / accumulation).backward()
         if (number + 1) % accumulation == 0:
             means.add(gradient_norm=_update(net, optimiser, now.lr, arithmetic.scaler), lr=now.lr)
@@ -184,14 +185,15 @@ def _forward(
     loss = torch.stack([entropy, *metric.values()]).sum()
     with torch.no_grad():
         norm = max(float(net.classifier.effective_norms().median()), 1e-12)
+        in_force = float(temperature.detach() if isinstance(temperature, Tensor) else temperature)
         means.add(
-            loss=float(loss),
-            loss_ce=float(entropy),
-            **{name: float(value) for name, value in metric.items()},
+            loss=float(loss.detach()),
+            loss_ce=float(entropy.detach()),
+            **{name: float(value.detach()) for name, value in metric.items()},
             accuracy=float((scores.argmax(1) == labels).float().mean()),
-            temperature=float(temperature),
-            effective_temperature=float(temperature) / norm,
-            feature_norm=float(features.after.norm(dim=1).mean()),
+            temperature=in_force,
+            effective_temperature=in_force / norm,
+            feature_norm=float(features.after.detach().norm(dim=1).mean()),
         )
     return loss
 
@@ -227,6 +229,17 @@ def _update(net: nn.Module, optimiser: optim.Optimizer, lr: float, scaler: torch
     scaler.update()
     optimiser.zero_grad(set_to_none=True)
     return float(norm)
+
+
+def _check_labels(net: ReidNet, batch: Images, names: Callable[[Tensor], Sequence[str]]) -> None:
+    """Raise InputError on a label that the classifier does not have (on a GPU it would stop the whole process)."""
+    num_classes = len(net.classifier.weight)
+    wrong = (batch.labels < 0) | (batch.labels >= num_classes)
+    if bool(wrong.any()):
+        label, name = int(batch.labels[wrong][0]), names(batch.numbers[wrong])[0]
+        raise InputError(
+            f"{name} has the label {label}, the classifier has {num_classes} classes (0 to {num_classes - 1})."
+        )
 
 
 def _not_finite(loss: float, step: int, now: StepValues, names: Sequence[str]) -> str:

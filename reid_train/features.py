@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from reid_data.parallel import ordered_map
 from reid_data.records import Record
-from reid_train.data import Unreadable, decode
+from reid_train.decode import Unreadable, decode
 from reid_train.engine import Arithmetic
 from reid_train.model.reid_net import ReidNet
 
@@ -101,3 +101,25 @@ def _one_view(net: ReidNet, images: torch.Tensor, which: str, arithmetic: Arithm
     with arithmetic.autocast():
         features = net(arithmetic.to_input(images))
     return features.before if which == "before" else features.classified
+
+
+@torch.no_grad()
+def class_centroids(net: ReidNet, before_ND: np.ndarray, labels: Sequence[int], *, calibrate: bool) -> torch.Tensor:
+    """(C, D) L2-normalised mean feature of each class, as the classifier would see the features in eval mode.
+
+    `before_ND`: features before the neck of all training images, `labels` their classes (each class at least once).
+    `calibrate`: first set the running statistics of the neck to those of `before_ND`, so that the centroids live where
+    features do in training; without it the neck is as initialised (the reference study's way).
+    """
+    net.eval()
+    device = net.classifier.weight.device
+    before = torch.from_numpy(before_ND).to(device)
+    if calibrate and isinstance(net.neck, torch.nn.BatchNorm1d):
+        assert net.neck.running_mean is not None
+        assert net.neck.running_var is not None
+        net.neck.running_mean.copy_(before.double().mean(0))
+        net.neck.running_var.copy_(before.double().var(0))
+    after = net.neck(before)
+    after = F.normalize(after) if net.normalize else after
+    sums_CD = torch.zeros_like(net.classifier.weight).index_add_(0, torch.tensor(labels, device=device), after)
+    return F.normalize(sums_CD)

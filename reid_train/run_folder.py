@@ -4,7 +4,7 @@
 `result.json` last.
 """
 
-import io
+import functools
 import json
 import platform
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from reid_data.datasets.card import tool_version
 from reid_data.errors import InputError, UsageError
-from reid_data.files import make_folder, printable, settings_digest, sha256_file, write_atomic, write_json
+from reid_data.files import printable, settings_digest, sha256_file, write_atomic, write_json
 from reid_train.config import TrainSettings, differences, from_toml
-from reid_train.evaluate.metrics import RankingResult
 from reid_train.results import RunResult, read_result
 
 SETTINGS_FILE = "settings.toml"
@@ -143,22 +140,7 @@ def add_costs(run_folder: Path, **costs: Any) -> None:
     write_json(path, {**old, **costs})
 
 
-def write_per_query(run_folder: Path, name: str, names: Sequence[str], ranking: RankingResult) -> None:
-    """Write `tests/<name>/per_query.npz`: path, pid, camid, AP, INP, rank of the first match, number of matches."""
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        path=np.array([printable(path) for path in names]),
-        pid=ranking.query_pids,
-        camid=ranking.query_camids,
-        ap=ranking.ap,
-        inp=ranking.inp,
-        first_match=ranking.first_match,
-        num_matches=ranking.num_matches,
-    )
-    write_atomic(make_folder(run_folder / "tests" / name) / "per_query.npz", buffer.getvalue())
-
-
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what computes."""
     packages = {

@@ -1,32 +1,27 @@
 """The training page: data -> network -> training -> result, then the tests. Reads from top to bottom."""
-# ruff: noqa: PT028 - `test` is a command of this package, not a test case
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
-from reid_data.errors import InputError, UsageError
-from reid_data.files import make_folder, only_writer, printable, require_space, sha256_file
+from reid_data.errors import UsageError
+from reid_data.files import make_folder, only_writer, require_space, sha256_file, sweep_temporary
 from reid_data.parallel import default_workers
-from reid_data.records import Record, ReidDataset, relabel
+from reid_data.records import ReidDataset, relabel
 from reid_train import run_folder as runs
-from reid_train.checkpoint import MODEL_FILE, STATE_FILE, load_model, load_state
+from reid_train.checkpoint import STATE_FILE, load_state
 from reid_train.config import TrainSettings
 from reid_train.data import channel_norm, identity_space, load_training_set
 from reid_train.distributed import pick_device
 from reid_train.engine import Arithmetic, resolve_amp
-from reid_train.evaluate.protocol import evaluate
-from reid_train.features import Extraction, Features, extract
-from reid_train.model.reid_net import ReidNet
 from reid_train.model.weights import load_start, weights_path
-from reid_train.results import RunResult, read_result, write_result
+from reid_train.results import RunResult, write_result
 from reid_train.run_folder import RunIdentity, test_key, train_key
 from reid_train.samplers import num_iterations
+from reid_train.testing import TrainedModel, load_trained, test
 from reid_train.training import Training, make_net
 
 __all__ = ["TrainedModel", "fit", "identify", "is_finished", "load_trained", "plan", "test", "test_key", "train_key"]
@@ -54,8 +49,10 @@ def fit(
     workers = default_workers() if workers is None else workers
     identity = identify(settings, datasets, device=device, data_root=data_root)
     with only_writer(make_folder(run_folder)):
+        sweep_temporary(run_folder)
         runs.open_run(run_folder, settings, identity)
         if (done := runs.finished(run_folder, identity.train_key)) is not None:
+            logger.info("the training of %s is done already", printable(run_folder))
             return done
         images = load_training_set(datasets, settings.height_width, workers=workers)
         logger.info("%d images of %d identities to train on", len(images.records), len(images.classes))
@@ -66,7 +63,7 @@ def fit(
             load_start(net, start)
         arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
         training = Training(settings, run_folder, identity, images, net.to(place), arithmetic)
-        training.run(workers if place.type == "cuda" else 0, progress)
+        training.run(workers, progress)
         runs.add_costs(run_folder, **training.costs())
         result = training.result()
         write_result(run_folder, result)
@@ -141,115 +138,3 @@ def _measured_norm(
     assert norm_set is not None
     per_image = settings.norm.endswith(":per-image")
     return channel_norm(norm_set, settings.height_width, workers, per_image=per_image)
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A network in eval mode on its device, the settings it was trained with and what the file says about it."""
-
-    net: ReidNet
-    settings: TrainSettings
-    arithmetic: Arithmetic
-    metadata: dict[str, Any]
-
-    def features(self, records: Sequence[Record], *, workers: int, progress: Progress | None = None) -> Features:
-        """Features of `records` by the run's test settings."""
-        how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
-        return extract(self.net, records, how, self.arithmetic, workers=workers, progress=progress)
-
-
-def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
-    """The model of a run. `changes`: test settings that replace the run's own.
-
-    Raises InputError if the folder holds no model, UsageError for a change of a training setting.
-    """
-    settings = runs.read_settings(run_folder)
-    wrong = [name for name in changes or {} if name not in settings.as_dict("test")]
-    if wrong:
-        raise UsageError(
-            f"{wrong[0]} belongs to the training: a test can change {', '.join(settings.as_dict('test'))}."
-        )
-    path = run_folder / MODEL_FILE
-    if not path.is_file():
-        raise InputError(
-            f"the run '{printable(run_folder)}' has no {MODEL_FILE} yet: its training has not come to a checkpoint."
-        )
-    tensors, metadata = load_model(path)
-    if metadata["epoch"] < metadata["epochs"]:
-        logger.warning(
-            "the model is from epoch %d of %d: its training is not finished", metadata["epoch"], metadata["epochs"]
-        )
-    place = pick_device(device)
-    net = make_net(settings, len(metadata["classes"]))
-    net.load_state_dict(tensors)
-    arithmetic = Arithmetic(place, "none", metadata["norm"]["mean"], metadata["norm"]["std"])
-    return TrainedModel(net.to(place).eval(), settings.replace(**(changes or {})), arithmetic, metadata)
-
-
-def test(
-    run_folder: Path,
-    dataset: ReidDataset,
-    *,
-    device: str = "auto",
-    workers: int | None = None,
-    progress: Progress | None = None,
-    changes: dict[str, Any] | None = None,
-) -> RunResult:
-    """Test a finished run on query and gallery of `dataset`, unless that is done; its result with this test in it.
-
-    Writes `tests/<set>/per_query.npz`, then the result. `changes`: test settings that replace the run's own. Raises
-    InputError if the run is not finished, or query or gallery are empty.
-    """
-    result = read_result(run_folder)
-    if result is None:
-        raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")
-    model = load_trained(run_folder, device=device, changes=changes)
-    digest = dataset_digest(dataset)
-    key = test_key(result.train_key, model.settings, digest)
-    if result.tests.get(dataset.name, {}).get("test_key") == key:
-        return result
-    before = time.monotonic()
-    workers = default_workers() if workers is None else workers
-    query, gallery = _test_features(model, dataset, workers, progress)
-    ranking = evaluate(
-        query.feats, query.pids, query.camids, gallery.feats, gallery.pids, gallery.camids, metric=model.settings.metric
-    )
-    entry = {
-        "test_key": key,
-        "digest": digest,
-        "settings": model.settings.as_dict("test"),
-        "num_query": len(query.records),
-        "num_gallery": len(gallery.records),
-        "unreadable": [row._asdict() for row in (*query.unreadable, *gallery.unreadable)],
-    }
-    with only_writer(run_folder):
-        runs.write_per_query(run_folder, dataset.name, query.names, ranking)
-        newest = read_result(run_folder) or result
-        metrics = {**newest.metrics, dataset.name: ranking.metrics()}
-        newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
-        runs.add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
-        write_result(run_folder, newest)
-    return newest
-
-
-def _test_features(
-    model: TrainedModel, dataset: ReidDataset, workers: int, progress: Progress | None
-) -> tuple[Features, Features]:
-    """Features of query and gallery; InputError if either has no usable image."""
-    total = len(dataset.query) + len(dataset.gallery)
-    done = 0
-
-    def watch(part: int, _: int) -> None:
-        if progress is not None:
-            progress(done + part, total)
-
-    found = []
-    for split in ("query", "gallery"):
-        features = model.features(dataset.split(split), workers=workers, progress=watch)
-        done += len(dataset.split(split))
-        if not features.records:
-            raise InputError(
-                f"{dataset.name} has no usable {split} image ({len(features.unreadable)} unreadable): it cannot be a test set."
-            )
-        found.append(features)
-    return found[0], found[1]

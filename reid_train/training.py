@@ -16,6 +16,7 @@ from reid_train.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model
 from reid_train.config import TrainSettings
 from reid_train.data import Batch, EpochBatches, TrainingSet, iterate
 from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, train_epoch
+from reid_train.features import Extraction, class_centroids, extract
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.results import RunResult
 from reid_train.run_folder import RunIdentity
@@ -105,9 +106,15 @@ class Training:
         self.temperatures = temperatures(settings)
         self.rows = self._first_rows()
 
-    def run(self, loaders: int, progress: Progress | None) -> None:
-        """All epochs that are still to come, with a checkpoint after every `checkpoint_every`; `loaders`: see data.iterate."""
+    def run(self, workers: int, progress: Progress | None) -> None:
+        """All epochs that are still to come, with a checkpoint after every `checkpoint_every`.
+
+        On CUDA, `workers` processes make the batches ahead of time; on a CPU they would only take its time.
+        """
+        loaders = workers if self.arithmetic.device.type == "cuda" else 0
         done = self._resume()
+        if done == 0 and self.settings.classifier_init != "normal":
+            self._start_from_centroids(workers)
         runs.write_log(self.run_folder, self.rows)
         for epoch in range(done + 1, self.settings.epochs + 1):
             before = time.monotonic()
@@ -117,6 +124,17 @@ class Training:
             logger.info(_epoch_line(epoch, self.settings.epochs, row))
             if epoch % self.settings.checkpoint_every == 0 or epoch == self.settings.epochs:
                 self._checkpoint(epoch)
+
+    def _start_from_centroids(self, workers: int) -> None:
+        """Set the class weights to the mean features of their classes (`--classifier-init centroid...`)."""
+        how = Extraction(self.settings.height_width, "before")
+        exact = Arithmetic(self.arithmetic.device, "none", **self.arithmetic.norm)
+        features = extract(self.net, self.images.records, how, exact, workers=workers)
+        assert not features.unreadable, "every record of a training set was readable when it was loaded"
+        calibrate = self.settings.classifier_init == "centroid-calibrated"
+        self.net.classifier.set_weights(
+            class_centroids(self.net, features.feats, self.images.labels, calibrate=calibrate)
+        )
 
     def _epoch(self, epoch: int, loaders: int, progress: Progress | None) -> dict[str, float]:
         settings = self.settings

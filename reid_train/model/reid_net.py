@@ -126,7 +126,7 @@ def build_net(spec: NetSpec, num_classes: int, seed: int) -> ReidNet:
 
 def _embedding(width: int, embedding: int, seed: int) -> nn.Linear:
     """Linear with Kaiming-normal weights (fan out) and no bias to start with, as in the bag of tricks (arXiv:1903.07071)."""
-    layer = nn.Linear(width, embedding)
+    layer = nn.utils.skip_init(nn.Linear, width, embedding)  # its own start would draw from the global random state
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", generator=torch.Generator().manual_seed(seed + 1))
     nn.init.zeros_(layer.bias)
     return layer

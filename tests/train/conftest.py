@@ -1,36 +1,47 @@
-"""A tiny set of random coloured images in Market layout, and settings small enough for a test."""
+"""A tiny set of coloured images in Market layout, a tiny network, and settings small enough for a test."""
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from reid_data.datasets import load_dataset
 from reid_data.images import write_image
 from reid_data.records import ReidDataset
 from reid_train.config import TrainSettings
+from reid_train.model import reid_net
 
 NUM_IDS, IMAGES_PER_CAMERA = 8, 3
+TINY_WIDTH = 12
 
 
 def write_tiny_set(root: Path, seed: int = 0, num_ids: int = NUM_IDS) -> Path:
-    """Identity = two colours (top and bottom); 2 cameras; train, query and gallery of the same size of different people."""
+    """Identity = two colours (top and bottom); 2 cameras; other people in train than in query and gallery."""
     rng = np.random.default_rng(seed)
     for folder, first in (("bounding_box_train", 1), ("bounding_box_test", 101)):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / "query").mkdir(exist_ok=True)
         for pid in range(first, first + num_ids):
             colours = rng.integers(0, 256, (2, 3))
             for camid in (1, 2):
                 for number in range(IMAGES_PER_CAMERA):
                     picture = np.repeat(colours, 16, 0)[:, None, :].repeat(16, 1) + rng.integers(-20, 20, (32, 16, 3))
-                    picture = picture.clip(0, 255).astype(np.uint8)
                     name = f"{pid:04d}_c{camid}s1_{number:06d}_00.jpg"
-                    (root / folder).mkdir(parents=True, exist_ok=True)
-                    write_image(root / folder / name, picture)
+                    write_image(root / folder / name, picture.clip(0, 255).astype(np.uint8))
                     if first == 101 and number == 0:
-                        (root / "query").mkdir(exist_ok=True)
-                        write_image(root / "query" / name, picture)
+                        write_image(root / "query" / name, picture.clip(0, 255).astype(np.uint8))
     return root
+
+
+@pytest.fixture(autouse=True)
+def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads only cost time on tensors this small."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -48,23 +59,38 @@ def tiny(tiny_root: Path) -> ReidDataset:
     return load_dataset("tiny", tiny_root)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Caches and locks of the tests stay out of the user's."""
-    monkeypatch.setenv("REID_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+def build_tiny_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.Module, int]:
+    """Two convolutions with batch normalisation in the place of a ResNet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers = [
+            ("conv1", nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)),
+            ("bn1", nn.BatchNorm2d(8)),
+            ("relu1", nn.ReLU()),
+            ("conv2", nn.Conv2d(8, TINY_WIDTH, 3, stride=last_stride, padding=1, bias=False)),
+            ("bn2", nn.BatchNorm2d(TINY_WIDTH)),
+            ("relu2", nn.ReLU()),
+        ]
+        return nn.Sequential(OrderedDict(layers)), TINY_WIDTH
+
+
+@pytest.fixture
+def tiny_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every network of the test gets the tiny backbone."""
+    monkeypatch.setattr(reid_net, "build_backbone", build_tiny_backbone)
 
 
 def small(**changes: Any) -> TrainSettings:
-    """ResNet-18 at 32x16, 2 epochs of 2 steps of 4x2 images."""
+    """32x16 input, 2 epochs of 3 steps of 4x2 images, nothing downloaded."""
     base = {
         "backbone": "resnet18",
         "weights": "none",
         "size": "32x16",
         "epochs": 2,
-        "iterations": 2,
+        "iterations": 3,
         "batch_ids": 4,
         "batch_images": 2,
         "pad_crop": 2,
-        "last_stride": 2,
+        "lr": 0.01,
     }
     return TrainSettings(**{**base, **changes})

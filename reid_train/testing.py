@@ -1,0 +1,201 @@
+"""Tests of a finished run: its model, features of a set, their ranking, and what is written of it."""
+# ruff: noqa: PT028 - `test` is a command of this package, not a test case
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reid_data.datasets.digest import dataset_digest
+from reid_data.errors import InputError, UsageError
+from reid_data.files import make_folder, only_writer, printable
+from reid_data.parallel import default_workers
+from reid_data.records import Record, ReidDataset
+from reid_train import run_folder as runs
+from reid_train.checkpoint import MODEL_FILE, load_model
+from reid_train.config import TrainSettings
+from reid_train.decode import Unreadable
+from reid_train.distributed import pick_device
+from reid_train.engine import Arithmetic
+from reid_train.evaluate.expansion import expand_queries
+from reid_train.evaluate.matching import scored_rows
+from reid_train.evaluate.metrics import RankingResult
+from reid_train.evaluate.per_query import PER_QUERY_FILE, write_per_query
+from reid_train.evaluate.protocol import evaluate
+from reid_train.evaluate.rerank import RerankSettings
+from reid_train.features import Extraction, Features, extract
+from reid_train.model.reid_net import ReidNet
+from reid_train.results import RunResult, read_result, write_result
+from reid_train.run_folder import test_key
+from reid_train.training import make_net
+
+logger = logging.getLogger("reid_train")
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network in eval mode on its device, the settings it was trained with and what the file says about it."""
+
+    net: ReidNet
+    settings: TrainSettings
+    arithmetic: Arithmetic
+    metadata: dict[str, Any]
+
+    def features(self, records: Sequence[Record], *, workers: int, progress: Progress | None = None) -> Features:
+        """Features of `records` by the run's test settings."""
+        how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
+        return extract(self.net, records, how, self.arithmetic, workers=workers, progress=progress)
+
+
+def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
+    """The model of a run. `changes`: test settings that replace the run's own.
+
+    Raises InputError if the folder holds no model, UsageError for a change of a training setting.
+    """
+    settings = runs.read_settings(run_folder)
+    wrong = [name for name in changes or {} if name not in settings.as_dict("test")]
+    if wrong:
+        raise UsageError(
+            f"{wrong[0]} belongs to the training: a test can change {', '.join(settings.as_dict('test'))}."
+        )
+    path = run_folder / MODEL_FILE
+    if not path.is_file():
+        raise InputError(
+            f"the run '{printable(run_folder)}' has no {MODEL_FILE} yet: its training has not come to a checkpoint."
+        )
+    tensors, metadata = load_model(path)
+    if metadata["epoch"] < metadata["epochs"]:
+        logger.warning(
+            "the model is from epoch %d of %d: its training is not finished", metadata["epoch"], metadata["epochs"]
+        )
+    place = pick_device(device)
+    net = make_net(settings, len(metadata["classes"]))
+    net.load_state_dict(tensors)
+    arithmetic = Arithmetic(place, "none", metadata["norm"]["mean"], metadata["norm"]["std"])
+    return TrainedModel(net.to(place).eval(), settings.replace(**(changes or {})), arithmetic, metadata)
+
+
+def test(
+    run_folder: Path,
+    dataset: ReidDataset,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    changes: dict[str, Any] | None = None,
+) -> RunResult:
+    """Test a finished run on query and gallery of `dataset`, unless that is done; its result with this test in it.
+
+    Writes `tests/<set>/per_query.npz`, then the result. `changes`: test settings that replace the run's own. Raises
+    InputError if the run is not finished, or query or gallery are empty.
+    """
+    result = read_result(run_folder)
+    if result is None:
+        raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")
+    model = load_trained(run_folder, device=device, changes=changes)
+    digest = dataset_digest(dataset)
+    key = test_key(result.train_key, model.settings, digest)
+    if result.tests.get(dataset.name, {}).get("test_key") == key:
+        return result
+    before = time.monotonic()
+    workers = default_workers() if workers is None else workers
+    query, gallery = _test_features(model, dataset, workers, progress)
+    ranking = rank(query, gallery, model.settings, str(model.arithmetic.device))
+    entry = {
+        "test_key": key,
+        "digest": digest,
+        "settings": model.settings.as_dict("test"),
+        "num_query": len(query.records),
+        "num_gallery": len(gallery.records),
+        "unreadable": [row._asdict() for row in (*query.unreadable, *gallery.unreadable)],
+    }
+    with only_writer(run_folder):
+        write_per_query(make_folder(run_folder / "tests" / dataset.name) / PER_QUERY_FILE, ranking, query.names)
+        newest = read_result(run_folder) or result
+        metrics = {**newest.metrics, dataset.name: ranking.metrics()}
+        newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
+        runs.add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
+        write_result(run_folder, newest)
+    return newest
+
+
+def feature_arrays(
+    model: TrainedModel, dataset: ReidDataset, split: str, *, workers: int | None, progress: Progress | None = None
+) -> tuple[dict[str, Any], list[Unreadable]]:
+    """What a feature file holds (see evaluate.feature_files) for a set, and its unreadable images.
+
+    `split` test: query and gallery; without those, or with `train`, the training images are the gallery of no query.
+    """
+    test_split = split == "test" and (dataset.query or dataset.gallery)
+    sides = (
+        {"query": dataset.query, "gallery": dataset.gallery} if test_split else {"query": [], "gallery": dataset.train}
+    )
+    total = sum(len(records) for records in sides.values())
+    if not total:
+        raise InputError(f"{dataset.name} has no {split} image.")
+    arrays: dict[str, Any] = {}
+    unreadable: list[Unreadable] = []
+    done = 0
+
+    def watch(part: int, _: int) -> None:
+        if progress is not None:
+            progress(done + part, total)
+
+    for side, records in sides.items():
+        found = model.features(records, workers=default_workers() if workers is None else workers, progress=watch)
+        done += len(records)
+        unreadable += found.unreadable
+        values = {"feats": found.feats, "pids": found.pids, "camids": found.camids, "paths": found.names}
+        arrays |= {f"{side}_{kind}": value for kind, value in values.items()}
+    return arrays, unreadable
+
+
+def rank(query: Features, gallery: Features, settings: TrainSettings, device: str) -> RankingResult:
+    """Judge features by the test settings: query expansion, distance, re-ranking, protocol."""
+    query_feats = query.feats
+    if settings.expand_numbers is not None:
+        k, alpha = settings.expand_numbers
+        rows = scored_rows(gallery.pids)
+        query_feats = expand_queries(
+            query_feats, gallery.feats, k=k, alpha=alpha, metric=settings.metric, rows=rows, device=device
+        )
+    return evaluate(
+        query_feats,
+        query.pids,
+        query.camids,
+        gallery.feats,
+        gallery.pids,
+        gallery.camids,
+        metric=settings.metric,
+        protocol=settings.protocol,
+        ap=settings.ap,
+        rerank=None if settings.rerank_numbers is None else RerankSettings(*settings.rerank_numbers),
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def _test_features(
+    model: TrainedModel, dataset: ReidDataset, workers: int, progress: Progress | None
+) -> tuple[Features, Features]:
+    """Features of query and gallery; InputError if either has no usable image."""
+    total = len(dataset.query) + len(dataset.gallery)
+    done = 0
+
+    def watch(part: int, _: int) -> None:
+        if progress is not None:
+            progress(done + part, total)
+
+    found = []
+    for split in ("query", "gallery"):
+        features = model.features(dataset.split(split), workers=workers, progress=watch)
+        done += len(dataset.split(split))
+        if not features.records:
+            raise InputError(
+                f"{dataset.name} has no usable {split} image ({len(features.unreadable)} unreadable): it cannot be a test set."
+            )
+        found.append(features)
+    return found[0], found[1]

@@ -1,0 +1,231 @@
+"""`reid-train` fit, evaluate, extract, options and fetch-weights as a user types them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reid_cli.settings import value_form
+from reid_cli.train import app, main
+
+from reid_train.config import fields
+from reid_train.setting import flag
+from tests.train.conftest import build_tiny_backbone, write_tiny_set
+
+Call = Callable[..., tuple[int, str, str]]
+SMALL = [
+    *("--backbone", "resnet18", "--weights", "none", "--size", "32x16", "--epochs", "2", "--iterations", "3"),
+    *("--batch-ids", "4", "--batch-images", "2", "--lr", "0.01", "--device", "cpu", "--workers", "1"),
+]
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with the sets `tiny` and `other`."""
+    root = tmp_path_factory.mktemp("data")
+    write_tiny_set(root / "tiny", 0)
+    write_tiny_set(root / "other", 1)
+    return root
+
+
+@pytest.fixture
+def call(data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run `reid-train` in this process, with a tiny network; (exit code, stdout, stderr)."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("REID_DATA", str(data_root))
+    monkeypatch.chdir(tmp_path)
+    import torch
+
+    from reid_train.model import reid_net
+
+    torch.set_num_threads(1)
+    monkeypatch.setattr(reid_net, "build_backbone", build_tiny_backbone)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["reid-train", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+def fit(call: Call, *arguments: str) -> tuple[int, str, str]:
+    return call("fit", "--train", "tiny", *SMALL, *arguments)
+
+
+def test_every_setting_has_a_flag_a_meaning_and_a_default(call: Call) -> None:
+    parameters = {parameter.name: parameter for parameter in app.commands["fit"].params}
+    rows = json.loads(call("options", "--json")[1])
+    assert [row["setting"] for row in rows] == list(fields())
+    for row in rows:
+        parameter = parameters[row["setting"]]
+        assert row["flag"] == flag(row["setting"]) in parameter.opts
+        assert row["meaning"]
+        assert row["default"]
+        assert row["default"] in parameter.help
+        assert row["values"] == (
+            "yes|no" if isinstance(fields()[row["setting"]].default, bool) else value_form(row["setting"])
+        )
+    text = call("options")[1]
+    assert all(f"{row['flag']}  " in text for row in rows)
+
+
+def test_fit_tests_and_says_what_came_out(call: Call) -> None:
+    code, out, err = fit(call, "--test", "tiny,other")
+    assert code == 0
+    assert out.splitlines()[0].startswith("runs/tiny: 48 images of 8 identities, 2 epochs, loss ")
+    assert [line.split(":")[0] for line in out.splitlines()[1:]] == ["  on tiny", "  on other"]
+    assert "mAP " in out
+    assert "rank-1 " in out
+    assert "epoch 2/2: loss" in err
+    again = fit(call, "--test", "tiny,other")
+    assert again[:2] == (0, out)
+    assert "epoch 2/2" not in again[2]
+    assert "is done already" in again[2]
+
+
+def test_json_is_one_document(call: Call) -> None:
+    document = json.loads(fit(call, "--test", "tiny", "--json", "--name", "a")[1])
+    assert document["folder"] == "runs/a"
+    assert set(document["metrics"]) == {"tiny"}
+    assert document["settings"]["lr"] == 0.01
+
+
+def test_flags_win_over_set_which_wins_over_the_recipe(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('lr = 0.1\nneck = "none"\nepochs = 1\n')
+    code, out, _ = call(
+        "fit",
+        "--train",
+        "tiny",
+        "--recipe",
+        "r.toml",
+        "--set",
+        "lr=0.2",
+        "--set",
+        "classifier-norm=cosine",
+        *SMALL,
+        "--json",
+    )
+    assert code == 0
+    settings = json.loads(out)["settings"]
+    assert (settings["lr"], settings["neck"], settings["epochs"]) == (0.01, "none", 2)
+    assert settings["classifier_norm"] == "cosine"
+
+
+def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
+    code, out, _ = fit(call, "--dry-run")
+    assert code == 0
+    assert "state: new" in out
+    assert "steps: 6" in out
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_changed_setting_is_refused_by_name(call: Call) -> None:
+    fit(call)
+    code, _, err = fit(call, "--temperature", "0.2")
+    assert code == 2
+    assert "--temperature: 0.1 -> 0.2" in err
+    code, out, _ = fit(call, "--temperature", "0.2", "--json")
+    assert json.loads(out)["error"]["exit_code"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--train", "tinny"], 2, "Did you mean 'tiny'"),
+        (["--train", "market"], 3, "not below the data root"),
+        (["--train", ","], 2, "--train names no data set"),
+        (["--train", "tiny,tiny"], 2, "each once; got tiny, tiny"),
+        (["--train", "tiny:1.5"], 2, "expected a share above 0"),
+        (["--train", "tiny", "--neck", "bm"], 2, "Did you mean 'bn'"),
+        (["--train", "tiny", "--set", "temprature=1"], 2, "Did you mean 'temperature'"),
+        (["--train", "tiny", "--recipe", "absent.toml"], 3, "absent.toml"),
+        (["--train", "tiny", "--weights", "imagenet"], 4, "reid-train fetch-weights resnet18"),
+        (["--train", "tiny", "--batch-ids", "9"], 3, "needs 9 identities, the training set has 8"),
+        (["--train", "tiny", "--device", "gpu"], 2, "--device 'gpu'"),
+        (["--train", "tiny", "--temprature", "1"], 2, "No such option"),
+    ],
+)
+def test_errors_and_their_exit_codes(arguments: list[str], code: int, message: str, call: Call) -> None:
+    found, _, err = call("fit", *SMALL, *arguments)
+    assert (found, message in err) == (code, True), err
+
+
+def test_parts_and_limits_of_a_set(call: Call) -> None:
+    document = json.loads(call("fit", "--train", "tiny:0.5,other", *SMALL, "--json")[1])
+    assert document["train_sets"] == ["tiny:0.5", "other"]
+    assert document["num_images"] == 24 + 48
+    limited = json.loads(fit(call, "--limit", "24", "--name", "few", "--json")[1])
+    assert (limited["num_images"], limited["num_classes"]) == (24, 4)
+
+
+def test_unreadable_images_are_told_and_end_with_1(call: Call, data_root: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(data_root / "tiny", tmp_path / "sets" / "tiny")
+    for folder in ("bounding_box_train", "query"):
+        sorted((root / folder).iterdir())[0].write_bytes(b"no image")
+    code, _, err = fit(call, "--data-root", str(tmp_path / "sets"), "--test", "tiny")
+    assert code == 1
+    assert "2 images could not be read and were left out; the first: bounding_box_train/" in err
+    assert fit(call, "--data-root", str(tmp_path / "sets"))[0] == 1, "a finished run still says so"
+
+
+def test_evaluate_a_run(call: Call, tmp_path: Path) -> None:
+    fit(call)
+    code, out, _ = call("evaluate", "tiny", "--test", "other", "--device", "cpu", "--rerank", "5,2,0.3", "--json")
+    assert code == 0
+    document = json.loads(out)
+    assert document["tests"]["other"]["settings"]["rerank"] == "5,2,0.3"
+    assert call("evaluate", "./runs/tiny", "--test", "other", "--device", "cpu")[0] == 0
+    code, _, err = call("evaluate", "tinny", "--test", "other")
+    assert (code, "Below 'runs': tiny" in err) == (3, True)
+    assert call("evaluate", "tiny")[0] == 2
+
+
+def test_extract_and_judge_the_file(call: Call, tmp_path: Path) -> None:
+    fit(call, "--test", "tiny")
+    mean_ap = json.loads((tmp_path / "runs/tiny/result.json").read_text())["metrics"]["tiny"]["mAP"]
+    code, out, _ = call("extract", "tiny", "tiny", "--out", "f.npz", "--device", "cpu", "--workers", "1")
+    assert (code, out) == (0, "f.npz: 16 query and 48 gallery features\n")
+    found = json.loads(call("evaluate", "--features", "f.npz", "--device", "cpu", "--json")[1])
+    assert found["metrics"]["mAP"] == pytest.approx(mean_ap)
+    with np.load("f.npz", allow_pickle=False) as file:
+        assert file["gallery_feats"].shape == (48, 12)
+        assert file["query_paths"][0].startswith("query/")
+    code, _, err = call("evaluate", "--features", "f.npz", "--test", "tiny")
+    assert (code, "--test" in err) == (2, True)
+
+
+def test_extract_training_images_and_sets_without_queries(call: Call, data_root: Path, tmp_path: Path) -> None:
+    fit(call)
+    for name in ("0001", "0002"):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        picture = sorted((data_root / "tiny" / "query").iterdir())[int(name)]
+        shutil.copy(picture, tmp_path / "people" / name)
+    common = ("--device", "cpu", "--workers", "1", "--json")
+    found = json.loads(call("extract", "tiny", "./people", "--out", "p.npz", *common)[1])
+    assert (found["num_query"], found["num_gallery"]) == (0, 2)
+    found = json.loads(call("extract", "tiny", "tiny", "--split", "train", "--out", "t.safetensors", *common)[1])
+    assert (found["num_query"], found["num_gallery"]) == (0, 48)
+    assert call("extract", "tiny", "tiny", "--out", "t.csv", *common)[0] == 2
+
+
+def test_weights_are_fetched_only_by_their_command(call: Call) -> None:
+    code, _, err = call("fetch-weights", "resnet34")
+    assert (code, "no checked ImageNet weights" in err) == (4, True)
+
+
+def test_the_command_line_needs_no_torch_for_help_and_options() -> None:
+    script = (
+        "import sys\nsys.argv = ['reid-train', sys.argv[1], *sys.argv[2:]]\nfrom reid_cli.train import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code\n"
+        "assert not {'torch', 'cv2', 'albumentations'} & set(sys.modules)\n"
+    )
+    for arguments in (["fit", "--help"], ["options"]):
+        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

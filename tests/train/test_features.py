@@ -1,0 +1,97 @@
+"""Features in data-set order, bounded and complete; class centroids."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from reid_data.images import read_record, resize
+from reid_data.records import Record, ReidDataset
+from reid_train import features as module
+from reid_train.engine import Arithmetic
+from reid_train.features import Extraction, class_centroids, extract
+from reid_train.model.reid_net import NetSpec, ReidNet, build_net
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+SIZE = (32, 16)
+
+
+def arithmetic() -> Arithmetic:
+    return Arithmetic(torch.device("cpu"), "none", (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+
+
+def make_net(**spec: object) -> ReidNet:
+    net = build_net(NetSpec(**spec), 8, 0)  # type: ignore[arg-type]
+    with torch.no_grad():  # a neck that is not the identity
+        net(torch.randn(64, 3, *SIZE, generator=torch.Generator().manual_seed(0)))
+    return net.eval()
+
+
+@torch.no_grad()
+def slow_features(net: ReidNet, records: list[Record], which: str, *, flip: bool = False) -> np.ndarray:
+    rows = []
+    for record in records:
+        pixels = torch.from_numpy(resize(read_record(record), SIZE).copy()).permute(2, 0, 1).float() / 255
+        image = ((pixels - 0.5) / 0.25)[None]
+        views = [net(view)[0 if which == "before" else 2][0] for view in ([image, image.flip(3)] if flip else [image])]
+        mean = torch.stack(views).mean(0)
+        rows.append(F.normalize(mean, dim=0) if flip and which == "after" else mean)
+    return torch.stack(rows).numpy()
+
+
+@pytest.mark.parametrize("which", ["before", "after"])
+@pytest.mark.parametrize("flip", [False, True])
+def test_features_equal_one_image_at_a_time(
+    which: str, flip: bool, tiny: ReidDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 7)
+    net, records = make_net(), list(tiny.gallery)[:20]
+    found = extract(net, records, Extraction(SIZE, which, flip), arithmetic())
+    assert found.feats.dtype == np.float32
+    assert found.records == records
+    np.testing.assert_allclose(found.feats, slow_features(net, records, which, flip=flip), atol=2e-6)
+
+
+def test_workers_and_batches_change_nothing_that_matters(tiny: ReidDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, how = make_net(), Extraction(SIZE)
+    one = extract(net, tiny.gallery, how, arithmetic(), workers=1)
+    two = extract(net, tiny.gallery, how, arithmetic(), workers=2)
+    np.testing.assert_array_equal(one.feats, two.feats)
+    monkeypatch.setattr(module, "BATCH", 5)
+    np.testing.assert_allclose(extract(net, tiny.gallery, how, arithmetic()).feats, one.feats, atol=1e-6)
+
+
+def test_unreadable_images_are_left_out_and_listed(tiny: ReidDataset, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    bad = Record(str(tmp_path), "empty.jpg", 5, 1, "gallery")
+    records = [tiny.gallery[0], bad, tiny.gallery[1], dataclasses.replace(bad, name="absent.jpg")]
+    found = extract(make_net(), records, Extraction(SIZE), arithmetic())
+    assert found.records == [tiny.gallery[0], tiny.gallery[1]]
+    assert [(row.name, row.reason) for row in found.unreadable] == [
+        ("empty.jpg", "is empty (0 bytes)"),
+        ("absent.jpg", "does not exist"),
+    ]
+    whole = extract(make_net(), tiny.gallery[:2], Extraction(SIZE), arithmetic())
+    np.testing.assert_allclose(found.feats, whole.feats, atol=1e-6)
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize("calibrate", [True, False])
+def test_centroids_equal_the_slow_loop(normalize: bool, calibrate: bool) -> None:
+    rng = np.random.default_rng(0)
+    before = (rng.normal(3, 2, (30, 12))).astype(np.float32)
+    labels = [0, *([1] * 9), *(list(range(2, 8)) * 4)][:30]  # class 0 has one image
+    labels += [7] * (30 - len(labels))
+    net = build_net(NetSpec(normalize=normalize), 8, 0)
+    found = class_centroids(net, before, labels, calibrate=calibrate).numpy()
+    after = before.astype(np.float64)
+    mean, variance = (after.mean(0), after.var(0, ddof=1)) if calibrate else (0, 1)
+    after = (after - mean) / np.sqrt(variance + net.neck.eps)
+    if normalize:
+        after /= np.linalg.norm(after, axis=1, keepdims=True)
+    for label in range(8):
+        mean = after[np.array(labels) == label].mean(0)
+        np.testing.assert_allclose(found[label], mean / np.linalg.norm(mean), atol=1e-5)

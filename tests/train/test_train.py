@@ -1,0 +1,403 @@
+"""The training page: whole runs on a tiny set, with a tiny network."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from reid_data.datasets import load_dataset
+from reid_data.errors import EnvironmentFault, InputError, UsageError
+from reid_data.images import read_record
+from reid_data.records import ReidDataset
+from reid_train import data, decode
+from reid_train.checkpoint import load_model, load_state
+from reid_train.data import class_map, load_training_set, take_first, take_part
+from reid_train.results import read_result
+from reid_train.run_folder import read_log, train_key
+from reid_train.train import fit, identify, is_finished, load_trained, plan
+from reid_train.train import test as run_test
+from reid_train.train import test_key as key_of_test
+
+from .conftest import small, write_tiny_set
+
+pytestmark = pytest.mark.usefixtures("tiny_backbone")
+
+
+def run(folder: Path, *sets: ReidDataset, workers: int = 1, **changes: Any) -> Any:
+    return fit(small(**changes), sets, folder, device="cpu", workers=workers)
+
+
+def folder_bytes(folder: Path) -> dict[str, bytes]:
+    """All files whose bytes are promised to be a function of the run's inputs."""
+    names = [
+        path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("costs.json", "state.pt")
+    ]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in names}
+
+
+def test_fit_and_test_leave_the_promised_files(tiny: ReidDataset, tmp_path: Path) -> None:
+    result = run(tmp_path / "a", tiny)
+    assert result.metrics == {}
+    result = run_test(tmp_path / "a", tiny, device="cpu", workers=1)
+    assert result == read_result(tmp_path / "a")
+    assert set(folder_bytes(tmp_path / "a")) == {
+        "settings.toml",
+        "log.jsonl",
+        "model.safetensors",
+        "result.json",
+        "tests/tiny/per_query.npz",
+    }
+    assert result.metrics["tiny"]["mAP"] > 0.5, "colours tell these people apart"
+    rows = read_log(tmp_path / "a")
+    assert [row["event"] for row in rows] == ["start", "epoch", "epoch"]
+    tensors, metadata = load_model(tmp_path / "a" / "model.safetensors")
+    assert metadata["classes"] == [["tiny", pid] for pid in range(1, 9)]
+    assert metadata["settings"] == small().as_dict("train")
+    assert tensors["classifier.weight"].shape == (8, 12)
+    assert "train_seconds" in json.loads((tmp_path / "a" / "costs.json").read_text())
+
+
+def test_per_query_file(tiny: ReidDataset, tmp_path: Path) -> None:
+    run(tmp_path / "a", tiny)
+    result = run_test(tmp_path / "a", tiny, device="cpu", workers=1)
+    with np.load(tmp_path / "a" / "tests" / "tiny" / "per_query.npz", allow_pickle=False) as rows:
+        assert rows["path"].tolist() == [record.name for record in tiny.query]
+        assert rows["pid"].tolist() == [record.pid for record in tiny.query]
+        assert rows["camid"].tolist() == [record.camid for record in tiny.query]
+        assert float(np.mean(rows["ap"])) == pytest.approx(result.metrics["tiny"]["mAP"])
+        assert (rows["num_matches"] == 3).all()
+
+
+def test_the_same_settings_give_the_same_bytes_for_any_number_of_workers(tiny: ReidDataset, tmp_path: Path) -> None:
+    for name, workers in (("a", 1), ("b", 2)):
+        run(tmp_path / name / "run", tiny, workers=workers)
+        run_test(tmp_path / name / "run", tiny, device="cpu", workers=workers)
+    assert folder_bytes(tmp_path / "a" / "run") == folder_bytes(tmp_path / "b" / "run")
+
+
+def test_batches_made_by_loader_processes_are_the_same(tiny: ReidDataset) -> None:
+    from reid_data.transforms import train_transform
+    from reid_train.samplers import random_plan, shard
+
+    images = load_training_set([tiny], (32, 16))
+    transform = train_transform((32, 16), flip=0.5, pad_crop=4, random_erasing=0.5, fill=(1, 2, 3))
+    numbers, positions = shard(random_plan(48, batch_size=8, iterations=4, seed=0, epoch=1), 0, 1)
+    batches = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=1)
+    for here, there in zip(data.iterate(batches, 0), data.iterate(batches, 2)):
+        assert all(torch.equal(a, b) for a, b in zip(here, there))
+    later = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=2)
+    assert not torch.equal(batches[0].images, later[0].images), "another epoch, other draws"
+
+
+def test_pixels_that_do_not_fit_are_decoded_when_needed(tiny: ReidDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = load_training_set([tiny], (32, 16))
+    monkeypatch.setattr(decode, "free_memory", lambda: 1000)
+    lazy = load_training_set([tiny], (32, 16))
+    assert held.pixels is not None
+    assert lazy.pixels is None
+    assert all(np.array_equal(held.image(number), lazy.image(number)) for number in range(len(held.records)))
+
+
+def test_a_finished_run_returns_at_once(tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = run(tmp_path / "a", tiny)
+    key = identify(small(), [tiny], device="cpu").train_key
+    assert is_finished(tmp_path / "a", key)
+    monkeypatch.setattr("reid_train.train.load_training_set", lambda *_, **__: pytest.fail("trained again"))
+    assert run(tmp_path / "a", tiny) == first
+
+
+def test_a_changed_setting_in_an_existing_run_is_named(tiny: ReidDataset, tmp_path: Path) -> None:
+    run(tmp_path / "a", tiny)
+    with pytest.raises(UsageError, match=r"--lr: 0.01 -> 0.02\n.*--name"):
+        run(tmp_path / "a", tiny, lr=0.02)
+    assert run(tmp_path / "a", tiny, checkpoint_every=2).train_key, "what changes no result may differ"
+
+
+def test_changed_training_images_are_named(tiny: ReidDataset, tiny_root: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_root / "tiny", tmp_path / "data" / "tiny")
+    run(tmp_path / "a", tiny)
+    same = load_dataset("tiny", tmp_path / "data")
+    assert run(tmp_path / "a", same).train_sets == ["tiny"], "the place of a set does not matter"
+    victim = sorted((copy / "bounding_box_train").iterdir())[0]
+    victim.write_bytes(sorted((copy / "bounding_box_train").iterdir())[1].read_bytes())
+    with pytest.raises(UsageError, match="digests"):
+        run(tmp_path / "a", load_dataset("tiny", tmp_path / "data"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"optimiser": "sgd"}, {"centre": 0.1, "triplet": 1.0}, {"temperature_schedule": "learned"}]
+)
+def test_a_run_stopped_between_epochs_ends_with_the_same_bytes(
+    changes: dict[str, Any], tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "whole" / "r", tiny, epochs=3, **changes)
+    folder = tmp_path / "stopped" / "r"
+    from reid_train import training
+
+    real = training.train_epoch
+    calls = []
+
+    def stops(*args: Any, **kwargs: Any) -> dict[str, float]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(training, "train_epoch", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tiny, epochs=3, **changes)
+    state = load_state(folder / "state.pt")
+    assert state is not None
+    assert state["epoch"] == 2
+    monkeypatch.setattr(training, "train_epoch", real)
+    run(folder, tiny, epochs=3, **changes)
+    assert folder_bytes(folder) == folder_bytes(tmp_path / "whole" / "r")
+
+
+def test_unreadable_training_images_are_rows_and_the_run_goes_on(tmp_path: Path) -> None:
+    root = write_tiny_set(tmp_path / "data" / "tiny")
+    victim = sorted((root / "bounding_box_train").iterdir())[3]
+    victim.write_bytes(b"")
+    result = run(tmp_path / "a", load_dataset("tiny", tmp_path / "data"))
+    assert result.num_images == 47
+    assert result.num_failed == 1
+    row = {"name": f"bounding_box_train/{victim.name}", "reason": "is empty (0 bytes)"}
+    assert result.unreadable == [row]
+    assert {"event": "unreadable", **row} in read_log(tmp_path / "a")
+
+
+def test_a_set_without_usable_images_is_an_error(tmp_path: Path) -> None:
+    root = write_tiny_set(tmp_path / "data" / "tiny", num_ids=2)
+    for path in (root / "bounding_box_train").iterdir():
+        path.write_bytes(b"")
+    dataset = load_dataset("tiny", tmp_path / "data")
+    with pytest.raises(
+        InputError, match=r"no training image of tiny can be used \(12 unreadable; the first: .*is empty"
+    ):
+        run(tmp_path / "a", dataset)
+    (root / "query").rename(root / "elsewhere")
+    (root / "query").mkdir()
+
+
+def test_a_single_identity_is_an_error(tmp_path: Path) -> None:
+    write_tiny_set(tmp_path / "data" / "tiny", num_ids=1)
+    with pytest.raises(InputError, match="show 1 identity, a classifier needs at least 2"):
+        run(tmp_path / "a", load_dataset("tiny", tmp_path / "data"))
+
+
+def test_fewer_identities_than_a_batch_needs(tiny: ReidDataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a batch needs 16 identities, the training set has 8"):
+        run(tmp_path / "a", tiny, batch_ids=16)
+
+
+@pytest.mark.parametrize("changes", [{"batch_images": 16}, {"sampler": "random", "batch_ids": 40}])
+def test_a_set_smaller_than_a_batch_repeats_its_images(
+    changes: dict[str, Any], tiny: ReidDataset, tmp_path: Path
+) -> None:
+    assert run(tmp_path / "a", tiny, epochs=1, iterations=1, **changes).training["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"embedding": 6},
+        {"neck": "none"},
+        {"normalize": False, "temperature": 1.0},
+        {"classifier_init": "centroid"},
+        {"classifier_init": "centroid-calibrated", "classifier_norm": "project"},
+        {"classifier_norm": "cosine"},
+        {"head": "arcface", "margin": 0.5},
+        {"head": "cosface"},
+        {"classifier_lr_mult": 10},
+        {"temperature_schedule": "log-down"},
+        {"temperature_schedule": "linear"},
+        {"temperature_schedule": "learned"},
+        {"sampler": "random"},
+        {"iterations": 0},
+        {"accumulation": 2},
+        {"optimiser": "adamw"},
+        {"optimiser": "sgd", "momentum": 0.5},
+        {"lr_schedule": "cosine", "warmup_epochs": 1},
+        {"lr_step": "1", "lr_gamma": 0.5},
+        {"triplet": 1.0},
+        {"triplet_margin": "soft"},
+        {"label_smoothing": 0.1},
+        {"centre": 0.01},
+        {"pooling": "gem"},
+        {"last_stride": 2},
+        {"flip": 0},
+        {"pad_crop": 0},
+        {"random_erasing": 0},
+        {"size": "48x24"},
+        {"norm": "0.4,0.4,0.4/0.2,0.2,0.2"},
+        {"norm": "tiny"},
+        {"norm": "tiny:per-image"},
+        {"weight_decay": 0.1},
+        {"seed": 1},
+        {"amp": "bf16"},
+    ],
+    ids=str,
+)
+def test_every_training_setting_changes_the_weights(
+    changes: dict[str, Any], tiny: ReidDataset, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    base = {"triplet": 1.0} if "triplet_margin" in changes else {}
+    folder = tmp_path_factory.mktemp("run")
+    plain = plain_weights(tiny, tmp_path_factory, **base)
+    result = run(folder, tiny, **{**base, **changes})
+    changed, _ = load_model(folder / "model.safetensors")
+    assert not all(name in plain and torch.equal(plain[name], value) for name, value in changed.items())
+    assert np.isfinite(result.training["loss"])
+
+
+def plain_weights(tiny: ReidDataset, factory: pytest.TempPathFactory, **changes: Any) -> dict[str, torch.Tensor]:
+    """The weights of the unchanged settings, trained once."""
+    folder = factory.getbasetemp() / f"plain{len(changes)}"
+    run(folder, tiny, **changes)
+    return load_model(folder / "model.safetensors")[0]
+
+
+def test_temperature_from_a_file(tiny: ReidDataset, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("epoch,temperature\n1,0.5\n2,0.25\n")
+    run(tmp_path / "a", tiny, temperature_schedule=f"file:{path}")
+    assert [row["temperature"] for row in read_log(tmp_path / "a")[1:]] == pytest.approx([0.5, 0.25])
+    key = identify(small(temperature_schedule=f"file:{path}"), [tiny], device="cpu").train_key
+    moved = path.rename(tmp_path / "moved.csv")
+    settings = small(temperature_schedule=f"file:{moved}")
+    assert identify(settings, [tiny], device="cpu").train_key == key, "the path does not count"
+    moved.write_text("epoch,temperature\n1,0.5\n2,0.3\n")
+    assert identify(settings, [tiny], device="cpu").train_key != key, "the content does"
+
+
+def test_weights_from_another_run(tiny: ReidDataset, tmp_path: Path) -> None:
+    run(tmp_path / "first", tiny)
+    path = tmp_path / "first" / "model.safetensors"
+    result = run(tmp_path / "second", tiny, weights=str(path), lr=1e-12, epochs=1)
+    before, after = load_model(path)[0], load_model(tmp_path / "second" / "model.safetensors")[0]
+    torch.testing.assert_close(before["backbone.conv1.weight"], after["backbone.conv1.weight"], atol=1e-9, rtol=0)
+    assert not torch.allclose(before["classifier.weight"], after["classifier.weight"])
+    assert result.weights_sha256 is not None
+
+
+def test_missing_imagenet_weights_stop_before_anything_is_written(tiny: ReidDataset, tmp_path: Path) -> None:
+    with pytest.raises(EnvironmentFault, match="fetch-weights"):
+        run(tmp_path / "a", tiny, weights="imagenet")
+    assert not (tmp_path / "a").exists()
+
+
+def test_keys() -> None:
+    base = train_key(small(), ["d1"], None, "cpu")
+    assert base == train_key(small(test_feature="before", checkpoint_every=7), ["d1"], None, "cpu")
+    others = [
+        train_key(small(lr=0.5), ["d1"], None, "cpu"),
+        train_key(small(), ["d2"], None, "cpu"),
+        train_key(small(), ["d1"], "w", "cpu"),
+        train_key(small(), ["d1"], None, "cuda"),
+        train_key(small(norm="d"), ["d1"], None, "cpu", norm_digest="n1"),
+        train_key(small(norm="d"), ["d1"], None, "cpu", norm_digest="n2"),
+        train_key(small(norm="d:per-image"), ["d1"], None, "cpu", norm_digest="n2"),
+    ]
+    assert len({base, *others}) == 8
+    by_file = [train_key(small(weights=path), ["d1"], "w", "cpu") for path in ("a.pth", "b.pth")]
+    assert by_file[0] == by_file[1]
+    assert key_of_test(base, small(), "t") != key_of_test(base, small(flip_test=True), "t")
+    assert key_of_test(base, small(), "t") != key_of_test(base, small(), "u")
+
+
+def test_tests_are_not_repeated_and_test_settings_can_change(
+    tiny: ReidDataset, tiny_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path / "a", tiny, normalize=False, epochs=1)
+    other = load_dataset("other", tiny_root)
+    first = run_test(tmp_path / "a", tiny, device="cpu", workers=1)
+    both = run_test(tmp_path / "a", other, device="cpu", workers=1)
+    assert set(both.metrics) == {"tiny", "other"}
+    changed = run_test(
+        tmp_path / "a", tiny, device="cpu", workers=1, changes={"test_feature": "before", "metric": "euclidean"}
+    )
+    assert changed.tests["tiny"]["settings"]["test_feature"] == "before"
+    assert changed.tests["tiny"]["test_key"] != first.tests["tiny"]["test_key"]
+    with pytest.raises(UsageError, match="lr belongs to the training"):
+        run_test(tmp_path / "a", tiny, device="cpu", workers=1, changes={"lr": 1})
+    monkeypatch.setattr("reid_train.testing.evaluate", lambda *_, **__: pytest.fail("tested again"))
+    assert run_test(tmp_path / "a", other, device="cpu", workers=1) == changed
+
+
+def test_testing_a_folder_that_is_no_finished_run(tiny: ReidDataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has no finished training"):
+        run_test(tmp_path, tiny, device="cpu")
+    with pytest.raises(InputError, match="is no run"):
+        load_trained(tmp_path, device="cpu")
+
+
+def test_a_test_set_without_usable_queries(tmp_path: Path) -> None:
+    root = write_tiny_set(tmp_path / "data" / "tiny")
+    dataset = load_dataset("tiny", tmp_path / "data")
+    run(tmp_path / "a", dataset, epochs=1)
+    for path in (root / "query").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(InputError, match="tiny has no usable query image"):
+        run_test(tmp_path / "a", load_dataset("tiny", tmp_path / "data"), device="cpu", workers=1)
+
+
+def test_identities_merge_only_within_one_space(tiny: ReidDataset, tiny_root: Path) -> None:
+    other = load_dataset("other", tiny_root)
+    both = load_training_set([other, tiny], (32, 16))
+    assert len(both.classes) == 16
+    assert both.classes == sorted(both.classes)
+    half = take_part(tiny, 0.5, seed=0)
+    merged = load_training_set([half, tiny], (32, 16))
+    assert len(merged.classes) == 8
+    assert len(set(merged.cameras)) == 4, "cameras are counted over all sets"
+    for number in (0, len(half.train)):
+        record = merged.records[number]
+        assert merged.classes[merged.labels[number]] == ("tiny", record.pid)
+
+
+def test_class_numbers_do_not_depend_on_the_order_of_sets() -> None:
+    identities = [("b", 1), ("a", 7), ("a", 2), ("b", 1)]
+    assert class_map(identities) == {("a", 2): 0, ("a", 7): 1, ("b", 1): 2} == class_map(identities[::-1])
+
+
+def test_parts_of_a_set(tiny: ReidDataset) -> None:
+    assert take_part(tiny, 1, seed=0) is tiny
+    part = take_part(tiny, 0.25, seed=0)
+    assert (part.name, len(part.train)) == ("tiny:0.25", 12)
+    assert list(part.train) == [record for record in tiny.train if record in set(part.train)], "in the set's order"
+    assert part.train == take_part(tiny, 0.25, seed=0).train
+    assert part.train != take_part(tiny, 0.25, seed=1).train
+    assert set(part.train) < set(take_part(tiny, 0.5, seed=0).train), "a larger part holds the smaller one"
+    first = take_first(tiny, 13)
+    assert len(first.train) == 13
+    assert len({record.pid for record in first.train}) == 3
+
+
+def test_a_plan_writes_nothing(tiny: ReidDataset, tmp_path: Path) -> None:
+    found = plan(small(), [tiny], tmp_path / "a", device="cpu")
+    assert (found["state"], found["images"], found["identities"], found["steps"]) == ("new", 48, 8, 6)
+    assert not (tmp_path / "a").exists()
+    run(tmp_path / "a", tiny)
+    assert plan(small(), [tiny], tmp_path / "a", device="cpu")["state"] == "done"
+
+
+def test_training_images_are_read_as_they_are(tiny: ReidDataset) -> None:
+    images = load_training_set([tiny], (32, 16))
+    assert images.pixels is not None
+    np.testing.assert_array_equal(images.pixels[5], read_record(images.records[5]))
+
+
+def test_devices() -> None:
+    from reid_train.distributed import pick_device
+
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(UsageError, match="--device 'gpu'"):
+        pick_device("gpu")
+    if not torch.cuda.is_available():
+        assert pick_device("auto").type == "cpu"
+        with pytest.raises(EnvironmentFault, match="0 usable CUDA devices"):
+            pick_device("cuda:0")
