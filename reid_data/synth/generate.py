@@ -91,9 +91,12 @@ def generate(
         refuse_foreign(root)
         building = root.parent / f"{TEMPORARY_PREFIX}synth-{root.name}"
         shutil.rmtree(building, ignore_errors=True)
-        _write_pictures(building, network, seed, jobs, workers, progress)
-        _write_card(building, root.name, jobs, settings)
-        _swap_in(building, root)
+        try:
+            _write_pictures(building, network, seed, jobs, workers, progress)
+            _write_card(building, root.name, jobs, settings)
+            _swap_in(building, root)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
     return _dataset(root, root.name, jobs, settings)
 
 

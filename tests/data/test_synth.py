@@ -162,7 +162,7 @@ def test_samples_depend_on_seed_index_and_network_alone():
     assert not np.array_equal(first[0], sample(2, 3, "market")[0])
     image, alpha, plate = first
     assert (image.shape, image.dtype, alpha.dtype, plate.shape) == ((128, 64, 3), np.uint8, np.float32, (128, 64, 3))
-    assert 0 <= alpha.min()
+    assert alpha.min() >= 0
     assert alpha.max() <= 1
 
 
