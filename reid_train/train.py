@@ -8,7 +8,7 @@ from typing import Any
 from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import UsageError
-from reid_data.files import make_folder, only_writer, require_space, sha256_file, sweep_temporary
+from reid_data.files import make_folder, only_writer, printable, require_space, sha256_file, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
 from reid_train import run_folder as runs
