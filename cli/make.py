@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,49 +53,34 @@ def synth(
       reid-data synth market duke --train 700 --seed 0
       reid-data synth market --train 2000 --ids 150 --data-root /tmp/toy
     """
-    from reid_data.parallel import default_workers
     from reid_data.synth import generate as maker
     from reid_data.synth.scene import NETWORKS
 
-    rows = []
     wanted = list(dict.fromkeys(networks or NETWORKS))
-    settings = {network: maker.settings_of(network, num_train, num_ids, seed) for network in wanted}
-    for network in wanted:
-        root = data_root / network
-        maker.refuse_foreign(root)
-        kept = maker.is_made(root, settings[network])
-        if not kept and not dry_run:
-            with Progress(f"synth {network}") as progress:
-                maker.generate(
-                    root,
-                    network,
-                    num_train=num_train,
-                    num_ids=num_ids,
-                    seed=seed,
-                    workers=default_workers() if workers in (None, 0) else workers or 1,
-                    progress=progress,
-                )
-        rows.append(
-            {
-                **settings[network],
-                "root": str(root),
-                "state": _state(kept, dry_run),
-                "counts": maker.counts_of(settings[network]),
-            }
-        )
+    settings = [maker.settings_of(network, num_train, num_ids, seed) for network in wanted]
+    rows = [_make(data_root / one["network"], one, workers, dry_run=dry_run) for one in settings]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
     for row in rows:
-        counts = ", ".join(f"{split} {row['counts'][split]}" for split in row["counts"])
-        click.echo(
-            f"{row['network']}: {row['state']} in {row['root']} ({counts} images, {row['num_ids']} + {row['num_ids']} identities)"
-        )
+        counts = ", ".join(f"{split} {number}" for split, number in row["counts"].items())
+        people = f"{row['num_ids']} + {row['num_ids']} identities"
+        click.echo(f"{row['network']}: {row['state']} in {row['root']} ({counts} images, {people})")
     if dry_run:
         say("Dry run: nothing was written.")
 
 
-def _state(kept: bool, dry_run: bool) -> str:
-    if kept:
-        return "already there, kept"
-    return "would be made" if dry_run else "made"
+def _make(root: Path, settings: dict[str, Any], workers: int | None, *, dry_run: bool) -> dict[str, Any]:
+    """Make one set unless it is there; what was done, as a row of the answer."""
+    from reid_data.parallel import default_workers
+    from reid_data.synth import generate as maker
+
+    network = settings["network"]
+    maker.refuse_foreign(root)
+    kept = maker.is_made(root, settings)
+    if not kept and not dry_run:
+        wanted = {key: settings[key] for key in ("num_train", "num_ids", "seed")}
+        with Progress(f"synth {network}") as progress:
+            maker.generate(root, network, **wanted, workers=workers or default_workers(), progress=progress)
+    state = "already there, kept" if kept else "would be made" if dry_run else "made"
+    return {**settings, "root": str(root), "state": state, "counts": maker.counts_of(settings)}
