@@ -46,7 +46,8 @@ def synth(
 
     NETWORK is market (a plaza, 6 cameras) or duke (a campus, 8 cameras); both by default. A set lies in DATA_ROOT/NETWORK in
     Market layout, with masks/ (exact soft masks) and plates/ (the same pictures without the person). The same seed
-    gives the same bytes for any number of workers; a set that is there already is kept.
+    gives the same bytes for any number of workers. A set that is there already is kept, a synthetic one with other settings
+    is replaced.
 
     \b
     Example:
