@@ -147,7 +147,7 @@ def _words(
     scope = f"On {test} ({queries:,} queries of {identities:,} people{seeds})"
     if verdict == "unknown":
         return f"{scope}: {numbers}. One person alone gives no error bar, so nothing can be said about others."
-    sure = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}, p = {_p(difference.p_value)}"
+    sure = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}, p {_p(difference.p_value)}"
     if verdict == "undecided":
         if difference.value == difference.low == difference.high == 0:
             return f"{scope}, A and B are the same: mAP {100 * first.mean:.2f}, no query differs."
@@ -156,7 +156,7 @@ def _words(
 
 
 def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def _aligned(reference: PerQuery, rows: PerQuery, test: str) -> PerQuery:

@@ -64,38 +64,24 @@ class Metric:
         """Scores (M, N) into the front of the flat buffer `out`; precision and device are the inputs'."""
         size = (len(queries_MK), len(gallery_NK))
         scores_MN = torch.mm(queries_MK, gallery_NK.T, out=out[: size[0] * size[1]].view(size))
-        return self._finish(scores_MN, norms_N)
+        return self.finish(scores_MN, norms_N)
 
-    def _finish(self, products_MN: torch.Tensor, norms_N: torch.Tensor) -> torch.Tensor:
-        """Inner products to scores, in place."""
+    def finish(self, products_MN: torch.Tensor, norms_N: torch.Tensor) -> torch.Tensor:
+        """Inner products to scores, in place; `norms_N` are those of the last dimension."""
         if self.name == "cosine":
             return products_MN.mul_(torch.where(norms_N > 0, 1 / norms_N, torch.zeros_like(norms_N)))
         return products_MN.sub_(norms_N.square().div_(2))
 
     def exact(self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor) -> torch.Tensor:
         """Scores (M, N) float64 of every query with every gallery row."""
-        queries, gallery = queries_MK.double(), gallery_NK.double()
-        return self.exact_double(queries, gallery, row_norms(gallery))
-
-    def exact_double(self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor) -> torch.Tensor:
-        """The same from rows that are float64 already, with the gallery's norms."""
-        if (
-            queries_MK.device.type == "cpu"
-        ):  # most of these products are tiny; numpy does not wake every thread for them
-            with np.errstate(
-                invalid="ignore", over="ignore"
-            ):  # features that are not finite are reported by checked_norms
-                return self._finish(torch.from_numpy(queries_MK.numpy() @ gallery_NK.numpy().T), norms_N)
-        return self._finish(queries_MK @ gallery_NK.T, norms_N)
+        gallery = gallery_NK.double()
+        return self.finish(queries_MK.double() @ gallery.T, row_norms(gallery))
 
     def exact_pairs(self, queries_PK: torch.Tensor, gallery_PK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scores and magnitudes (P,) float64 of row p with row p."""
         queries, gallery = queries_PK.double(), gallery_PK.double()
-        norms, products = row_norms(gallery), (queries * gallery).sum(1)
-        if self.name == "cosine":
-            scores = torch.where(norms > 0, products / norms, torch.zeros_like(norms))
-        else:
-            scores = products - norms.square() / 2
+        norms = row_norms(gallery)
+        scores = self.finish((queries * gallery).sum(1), norms)
         return scores, self.magnitude(row_norms(queries), norms)
 
     def magnitude(self, query_norms: torch.Tensor, gallery_norms: torch.Tensor) -> torch.Tensor:

@@ -100,7 +100,7 @@ def draw_lists(
             number = "-" if entry.verdict == "ignored" else str(rank)
             pen.text(
                 (left, top + height - _TEXT - _GAP + 1),
-                f"{number}{_MARKS[entry.verdict]} {entry.score:.3f}",
+                f"{_MARKS[entry.verdict]} {number}  {entry.score:.3f}",
                 (0, 0, 0),
                 font,
             )

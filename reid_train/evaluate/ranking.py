@@ -20,13 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from reid_train.evaluate.distance import TIE, Metric, checked_norms, rounding_band, row_norms, spans, take_rows
+from reid_train.evaluate.distance import (
+    TIE,
+    Metric,
+    checked_norms,
+    rounding_band,
+    row_norms,
+    spans,
+    take_rows,
+)
 from reid_train.evaluate.matching import Pairs
 
 QUERY_BLOCK = 1024
 _TILE_PER_BLOCK = 4
 _SAMPLE = 192
-_EXACT_ROWS = 512
+_EXACT_ROWS, _MAX_THREADS = 256, 8
 _DOUBTFUL_SHARE, _DOUBTFUL_FREE = 1 / 128, 64
 _CHUNK = 1 << 20
 _MAX_LIMITS = 1 << 21
@@ -104,7 +112,7 @@ def rank_matches(task: Task, *, block: int = QUERY_BLOCK, device: str | torch.de
     Raises InputError for gallery features that are not finite.
     """
     pairs = task.pairs
-    scores = pair_scores(task, device)[pairs.is_match]
+    scores = pair_scores(task)[pairs.is_match]
     query = pairs.query[pairs.is_match]
     by_closeness = np.lexsort((-scores, query))
     start = np.concatenate([[0], np.cumsum(pairs.num_matches())])
@@ -113,22 +121,31 @@ def rank_matches(task: Task, *, block: int = QUERY_BLOCK, device: str | torch.de
     return MatchRanks(query, order, order + counter.count(), counter.num_zero)
 
 
-def pair_scores(task: Task, device: str | torch.device = "cpu") -> np.ndarray:
-    """Exact adjusted scores (P,) float64 of all pairs, in their order."""
-    scores = np.empty(len(task.pairs.query))
-    for pieces in _batches(task.pairs.groups()):
-        queries_K = take_rows(task.queries, np.concatenate([queries for queries, _, _ in pieces]), device).double()
-        gallery_K = take_rows(
-            task.gallery, task.scored[np.concatenate([columns for _, columns, _ in pieces])], device
-        ).double()
-        norms = row_norms(gallery_K)
+def pair_scores(task: Task) -> np.ndarray:
+    """Exact adjusted scores (P,) float64 of all pairs, in their order.
+
+    Many tiny products: numpy makes them on the CPU, a batch of identities to a thread, whatever the device of the rest.
+    """
+    pairs = task.pairs
+    products, norms = np.empty(len(pairs.query)), np.empty(len(task.scored))
+
+    def fill(pieces: list[tuple[np.ndarray, np.ndarray, int]]) -> None:
+        queries = np.concatenate([queries for queries, _, _ in pieces])
+        columns = np.concatenate([columns for _, columns, _ in pieces])
+        queries_K = take_rows(task.queries, queries).numpy().astype(np.float64)
+        gallery_K = take_rows(task.gallery, task.scored[columns]).numpy().astype(np.float64)
+        norms[columns] = np.sqrt(np.einsum("nk,nk->n", gallery_K, gallery_K))
         row, line = 0, 0
         for queries, columns, offset in pieces:
-            mine = slice(line, line + len(columns))
-            block = task.metric.exact_double(queries_K[row : row + len(queries)], gallery_K[mine], norms[mine])
-            scores[task.pairs.start[queries, None] + offset + np.arange(len(columns))] = block.cpu().numpy()
-            row, line = row + len(queries), mine.stop
-    return task.adjusted(scores, task.pairs.query, task.pairs.column)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is reported by checked_norms
+                block = queries_K[row : row + len(queries)] @ gallery_K[line : line + len(columns)].T
+            products[pairs.start[queries, None] + offset + np.arange(len(columns))] = block
+            row, line = row + len(queries), line + len(columns)
+
+    with ThreadPoolExecutor(min(torch.get_num_threads(), _MAX_THREADS)) as pool:
+        list(pool.map(fill, _batches(pairs.groups())))
+    scores = task.metric.finish(torch.from_numpy(products), torch.from_numpy(norms[pairs.column])).numpy()
+    return task.adjusted(scores, pairs.query, pairs.column)
 
 
 def _batches(groups: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[list[tuple[np.ndarray, np.ndarray, int]]]:

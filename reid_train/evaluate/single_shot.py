@@ -45,7 +45,7 @@ def rank_single_shot(
     people = identities != DISTRACTOR_PID
     chosen_DI = order[first[people] + rng.integers(0, counts[people], size=(draws, int(people.sum())))]
     always = np.flatnonzero(pids == DISTRACTOR_PID)
-    scores = pair_scores(task, device)
+    scores = pair_scores(task)
     query = np.flatnonzero(task.pairs.num_matches())
     picks = _draw_matches(task, query, scores, rng, draws)
     rank = np.ones((len(query), draws), np.int64)

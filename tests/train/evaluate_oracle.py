@@ -1,15 +1,26 @@
 """Slow, obvious evaluators in plain Python, against which the fast ones are tested. Exact for integer-valued features."""
 
 import math
+from fractions import Fraction
 
 
 def score(query, item, metric):
-    """Larger is closer."""
-    product = math.fsum(a * b for a, b in zip(query, item))
-    square = math.fsum(b * b for b in item)
-    if metric == "cosine":
-        return product / math.sqrt(square) if square else 0.0
-    return product - square / 2
+    """Larger is closer, the same for equally close; exact if all numbers are ints (a cosine is then given as its signed square)."""
+    exact = all(isinstance(value, int) for value in (*query, *item))
+    add = sum if exact else math.fsum
+    product, square = add(a * b for a, b in zip(query, item)), add(b * b for b in item)
+    if metric == "euclidean":
+        return 2 * product - square
+    if not square:
+        return 0
+    return Fraction(product * abs(product), square) if exact else product / math.sqrt(square)
+
+
+def plain(rows):
+    """Rows as lists of ints, or of floats where there is a fraction."""
+    rows = [[float(value) for value in row] for row in rows]
+    whole = all(value.is_integer() for row in rows for value in row)
+    return [[int(value) for value in row] for row in rows] if whole else rows
 
 
 def ranking(query, pid, camid, gallery, pids, camids, *, metric="cosine", camera_rule=True, adjust=None):
@@ -39,7 +50,7 @@ def numbers(right, ap="step"):
 
 def evaluate(query, qp, qc, gallery, gp, gc, *, metric="cosine", camera_rule=True, ap="step"):
     """Per-query `numbers` for all queries, as four lists."""
-    query, gallery = [list(map(float, row)) for row in query], [list(map(float, row)) for row in gallery]
+    query, gallery = plain(query), plain(gallery)
     rows = [
         numbers(ranking(q, p, c, gallery, gp, gc, metric=metric, camera_rule=camera_rule), ap)
         for q, p, c in zip(query, qp, qc)
