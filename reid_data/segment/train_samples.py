@@ -27,8 +27,7 @@ class Bank:
     `people` (N, 224, 144, 4) uint8: RGB and mask of a person with the surroundings; `boxes` (N, 4) float: top, left, bottom,
     right of the mask; `sources` (N,) small integers: people are drawn evenly over the sources, then evenly within one.
     `empty` (M, 176, 96, 3): photographs of places without people. `drawn` (K, 128, 64, 4): finished synthetic crops, RGB and
-    mask; `places` (P, 128, 64, 3): synthetic crops without people. Each may have length 0, but not people and drawn both,
-    nor empty and places both.
+    mask; `places` (P, 128, 64, 3): synthetic crops without people. Each may have length 0, but not people and drawn both.
     """
 
     people: np.ndarray
@@ -141,7 +140,7 @@ def empty_place(bank: Bank, rng: np.random.Generator) -> np.ndarray:
     Without photographs a third of the places are random shapes and noise: plates alone are too tidy.
     """
     photos = len(bank.empty)
-    if not photos and rng.uniform() < 0.35:
+    if not photos and (not len(bank.places) or rng.uniform() < 0.35):
         return clutter(rng)
     if not photos or (len(bank.places) and rng.uniform() < 0.15):
         return _zoom(np.asarray(bank.places[rng.integers(len(bank.places))]), _zoom_matrix(rng))
