@@ -7,6 +7,7 @@ from .errors import run
 from .inspection import check, doctor, env, import_command
 from .make import synth
 from .options import Commands
+from .segmenting import fetch_weights_command, segment, train_segmenter
 from .sets import list_sets, stats
 
 
@@ -30,8 +31,11 @@ app.add_command(import_command)
 app.add_command(env)
 app.add_command(doctor)
 app.add_command(synth)
+app.add_command(segment)
 app.add_command(composite)
 app.add_command(preview)
+app.add_command(train_segmenter)
+app.add_command(fetch_weights_command)
 
 
 def main() -> None:

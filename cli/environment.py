@@ -39,6 +39,7 @@ def describe(data_root: Path) -> dict[str, Any]:
         "cache": str(cache_folder()),
         "data root": f"{data_root} ({'there' if data_root.is_dir() else 'not there'})",
         "data sets": found_names(data_root) or ["none"],
+        "segmenters": _segmenters(),
         "weights": weights or ["none (reid-train fetch-weights)"],
     }
 
@@ -48,6 +49,15 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
+
+
+def _segmenters() -> list[str]:
+    """The bundled networks with the terms of what they learnt from."""
+    from reid_data.segment.network import read_about
+    from reid_data.segment.small_net import bundled_weights
+
+    paths = {name: bundled_weights(name) for name in ("small", "small-synth")}
+    return [f"{name}: {read_about(path).get('terms', 'unknown terms')}" for name, path in paths.items() if path.is_file()]
 
 
 def _device() -> list[str]:

@@ -32,9 +32,16 @@ def _small_synth() -> Segmenter:
     return SmallSegmenter("small-synth")
 
 
+def _sam() -> Segmenter:
+    from reid_data.segment.sam import SamSegmenter
+
+    return SamSegmenter()
+
+
 SEGMENTERS: dict[str, Callable[[], Segmenter]] = {
     "grabcut": _grabcut,
     "precomputed": _precomputed,
+    "sam": _sam,
     "small": _small,
     "small-synth": _small_synth,
 }

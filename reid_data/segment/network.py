@@ -49,7 +49,8 @@ class ConvNorm(nn.Module):
         if self.norm is None:
             return
         mean, variance = self.norm.running_mean, self.norm.running_var
-        assert mean is not None and variance is not None
+        assert mean is not None
+        assert variance is not None
         scale = self.norm.weight / torch.sqrt(variance + self.norm.eps)
         stride = (self.conv.stride[0], self.conv.stride[1])
         folded = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, stride, 1)

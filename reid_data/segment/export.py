@@ -1,0 +1,185 @@
+"""Masks or cut-outs of a whole folder of crops, with a verdict per picture."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from reid_data.errors import EnvironmentFault, InputError
+from reid_data.files import (
+    TEMPORARY_PREFIX,
+    make_folder,
+    only_writer,
+    printable,
+    require_space,
+    settings_digest,
+    write_atomic,
+)
+from reid_data.images import SUFFIXES, encode_mask, encode_png
+from reid_data.masks import iou
+from reid_data.parallel import ordered_map
+from reid_data.records import Record
+from reid_data.segment.base import Segmenter
+from reid_data.segment.cache import MaskCache, Masked, Unusable
+
+TABLE = "masks.jsonl"
+"""One row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons."""
+
+BATCH = 16
+BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """`kind`: `alpha` (8-bit soft masks) or `rgba` (the picture with the mask as its transparency). Below `min_quality` a
+    verdict is `low`; the file is written all the same. `mirror` also segments the mirrored picture: the agreement of the two
+    masks multiplies the quality, at twice the time."""
+
+    kind: str = "alpha"
+    min_quality: float = 0.7
+    mirror: bool = False
+
+
+def list_crops(root: Path) -> list[Record]:
+    """A record per picture below `root`, sorted by path; hidden files and folders are passed over.
+
+    Raises InputError when there is none, or when two names would give the same mask file.
+    """
+    names = []
+    for parent, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        names += [
+            PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix()
+            for name in files
+            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        ]
+    if not names:
+        raise InputError(f"no pictures below '{printable(root)}': expected files that end in {', '.join(SUFFIXES)}.")
+    return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)]
+
+
+def output_name(record: Record) -> str:
+    """Where the mask goes below the output: the picture's own relative path, ending in .png."""
+    return str(PurePosixPath(record.name).with_suffix(".png"))
+
+
+def export_masks(
+    records: Sequence[Record],
+    out: Path,
+    segmenter: Segmenter,
+    settings: ExportSettings,
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Counter[str]:
+    """Write a mask (or cut-out) per record below `out`, sub-folders kept, then `masks.jsonl`. Returns verdict -> pictures.
+
+    The bytes do not depend on `workers`. Made masks are kept in the cache, so a second run is quick. Raises
+    EnvironmentFault if `out` holds anything that this function did not write, InputError if two pictures share a name.
+    """
+    _refuse_same_names(records)
+    with only_writer(out):
+        _refuse_foreign(out)
+        require_space(out, len(records) * BYTES_PER_IMAGE[settings.kind])
+        make_folder(out)
+        write_atomic(out / TABLE, _header(segmenter, settings))
+        rows = []
+        for row in _rows(records, out, segmenter, settings, workers):
+            rows.append(row)
+            progress(len(rows), len(records))
+        lines = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
+        write_atomic(out / TABLE, _header(segmenter, settings) + lines.encode("ascii"))
+    return Counter(str(row["verdict"]) for row in rows)
+
+
+def _header(segmenter: Segmenter, settings: ExportSettings) -> bytes:
+    header = {"segmenter": segmenter.name, "digest": settings_digest(asdict(settings)), **asdict(settings)}
+    return (json.dumps({"row": "header", "command": "segment", **header}) + "\n").encode("ascii")
+
+
+def _refuse_same_names(records: Sequence[Record]) -> None:
+    seen: dict[str, str] = {}
+    for record in records:
+        name = output_name(record)
+        if name in seen:
+            raise InputError(
+                f"'{printable(seen[name])}' and '{printable(record.name)}' would both become '{printable(name)}'. Rename one of them."
+            )
+        seen[name] = record.name
+
+
+def _refuse_foreign(out: Path) -> None:
+    if not out.exists():
+        return
+    if out.is_dir():
+        held = [name for name in os.listdir(out) if not name.startswith(TEMPORARY_PREFIX)]
+        if not held or TABLE in held:
+            return
+    raise EnvironmentFault(
+        f"'{printable(out)}' is there already and holds no '{TABLE}' of this command; it is left alone. Choose another --out."
+    )
+
+
+def _rows(
+    records: Sequence[Record], out: Path, segmenter: Segmenter, settings: ExportSettings, workers: int
+) -> Iterator[dict[str, Any]]:
+    batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
+    workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
+    tools = (segmenter, settings, str(out))
+    for part in ordered_map(_run, batches, workers, chunk=1, initializer=_start, initargs=tools):
+        yield from part
+
+
+_tools: list[tuple[MaskCache, ExportSettings, Path]] = []
+
+
+def _start(segmenter: Segmenter, settings: ExportSettings, out: str) -> None:
+    _tools[:] = [(MaskCache(segmenter), settings, Path(out))]
+
+
+def _run(records: Sequence[Record]) -> list[dict[str, Any]]:
+    cache, settings, out = _tools[0]
+    found = cache.masked(records)
+    agreements = _mirror_agreements(cache.segmenter, found) if settings.mirror else {}
+    return [_write_one(one, settings, out, agreements.get(index)) for index, one in enumerate(found)]
+
+
+def _mirror_agreements(segmenter: Segmenter, found: Sequence[Masked | Unusable]) -> dict[int, float]:
+    """IoU of each mask with the mask of the mirrored picture, by position."""
+    usable = [(index, one) for index, one in enumerate(found) if isinstance(one, Masked)]
+    mirrored = [np.ascontiguousarray(one.image[:, ::-1]) for _, one in usable]
+    alphas, _ = segmenter.segment([one.record for _, one in usable], mirrored)
+    return {
+        index: iou(one.alpha > 0.5, alpha[:, ::-1] > 0.5) for (index, one), alpha in zip(usable, alphas, strict=True)
+    }
+
+
+def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agreement: float | None) -> dict[str, Any]:
+    name = output_name(one.record)
+    if isinstance(one, Unusable):
+        return {"row": "image", "name": one.record.name, "verdict": "failed", "reasons": [one.reason]}
+    quality, reasons = one.quality, list(one.verdict.reasons)
+    if agreement is not None:
+        quality *= agreement
+        reasons += [f"the mirrored picture's mask agrees only to {agreement:.2f}"] if agreement < 0.9 else []
+    target = out / name
+    make_folder(target.parent)
+    if settings.kind == "alpha":
+        data = encode_mask(one.alpha)
+    else:
+        data = encode_png(np.dstack([one.image, np.rint(one.alpha * 255).astype(np.uint8)]))
+    write_atomic(target, data)
+    return {
+        "row": "image",
+        "name": one.record.name,
+        "file": name,
+        "verdict": "ok" if quality >= settings.min_quality else "low",
+        "quality": round(quality, 4),
+        "area": round(one.verdict.area, 4),
+        "reasons": reasons,
+    }
