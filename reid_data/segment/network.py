@@ -119,7 +119,15 @@ def fold_norms(net: PedestrianNet) -> PedestrianNet:
 def save_weights(net: PedestrianNet, path: Path, about: dict[str, str]) -> None:
     """Write a folded network as half-precision safetensors; `about` (terms, recipe, ...) becomes its metadata."""
     state = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
-    write_atomic(path, save(state, {"format": FORMAT, **about}))
+    write_atomic(path, _with_sorted_header(save(state, {"format": FORMAT, **about})))
+
+
+def _with_sorted_header(data: bytes) -> bytes:
+    """The same safetensors file with its header's keys in order: the library writes them in any."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode("ascii")
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
 
 
 def load_weights(path: Path) -> PedestrianNet:

@@ -1,0 +1,177 @@
+"""`reid-data segment`, `train-segmenter` and `fetch-weights` on small folders."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+from reid_cli.data import app
+
+from reid_data.errors import EnvironmentFault, InputError, ReidError, UsageError
+from reid_data.images import encode_mask, encode_png
+from reid_data.segment.network import PedestrianNet, fold_norms, read_about, save_weights
+
+
+@pytest.fixture
+def crops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Four pictures in nested folders, with precomputed masks; one file that is no picture."""
+    monkeypatch.setenv("REID_CACHE", str(tmp_path / "cache"))
+    root = tmp_path / "crops"
+    rng = np.random.default_rng(0)
+    for name in ("a/one.png", "a/two.png", "b/deep/three.png", "four.png"):
+        for base, data in (
+            (root, encode_png(rng.integers(0, 256, (64, 32, 3), np.uint8))),
+            (root / "masks", encode_mask(np.pad(np.ones((52, 16), np.float32), ((6, 6), (8, 8))))),
+        ):
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).write_bytes(data)
+    (root / "a" / "note.txt").write_text("not a picture")
+    (root / ".hidden").mkdir()
+    (root / ".hidden" / "five.png").write_bytes(b"")
+    return root
+
+
+def run(*arguments: object) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], standalone_mode=False)
+    if result.exception is not None and not isinstance(result.exception, ReidError):
+        raise result.exception
+    return result
+
+
+def table(out: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (out / "masks.jsonl").read_text().splitlines()]
+
+
+def move_masks(crops: Path) -> None:
+    """Away from the pictures, so that masks are not taken for pictures."""
+    (crops / "masks").rename(crops.parent / "kept")
+
+
+def test_masks_keep_the_folders_and_say_what_they_think(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    (crops / "a" / "broken.jpg").write_bytes(b"\xff\xd8broken")
+    out = tmp_path / "out"
+    result = run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", 1, "--json")
+    assert result.return_value == 1  # one picture failed
+    answer = json.loads(result.stdout)
+    assert sum(answer["verdicts"].values()) == 5
+    assert answer["verdicts"]["failed"] == 1
+    rows = [row for row in table(out) if row["row"] == "image"]
+    assert [row["name"] for row in rows] == ["a/broken.jpg", "a/one.png", "a/two.png", "b/deep/three.png", "four.png"]
+    assert rows[0]["verdict"] == "failed"
+    assert rows[0]["reasons"]
+    for row in rows[1:]:
+        mask = np.asarray(Image.open(out / str(row["file"])))
+        assert mask.shape == (64, 32)
+        assert mask.dtype == np.uint8
+
+
+def test_cut_outs_hold_the_picture_itself(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    out = tmp_path / "out"
+    run("segment", crops, "--out", out, "--segmenter", "grabcut", "--as", "rgba", "--workers", 1)
+    cut = np.asarray(Image.open(out / "b" / "deep" / "three.png"))
+    assert cut.shape == (64, 32, 4)
+    assert np.array_equal(cut[..., :3], np.asarray(Image.open(crops / "b" / "deep" / "three.png")))
+
+
+def test_workers_do_not_change_a_byte_and_a_second_run_is_allowed(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    outs = [tmp_path / "one", tmp_path / "two"]
+    for out, workers in zip(outs, (1, 2), strict=True):
+        run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", workers)
+    files = [sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file()) for out in outs]
+    assert files[0] == files[1]
+    assert len(files[0]) == 5
+    assert all((outs[0] / name).read_bytes() == (outs[1] / name).read_bytes() for name in files[0])
+    assert run("segment", crops, "--out", outs[0], "--segmenter", "grabcut", "--workers", 1).exception is None
+
+
+def test_mirror_agreement_lowers_the_quality_of_a_one_sided_mask(
+    crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reid_data.segment.grabcut import GrabCutSegmenter
+
+    def left_half(self: object, records: list, images: list[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+        masks = [np.zeros(image.shape[:2], np.float32) for image in images]
+        for mask in masks:
+            mask[4:-4, : mask.shape[1] // 2] = 1
+        return masks, [0.8] * len(images)
+
+    move_masks(crops)
+    monkeypatch.setattr(GrabCutSegmenter, "segment", left_half)
+    out = tmp_path / "out"
+    run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", 1, "--judge")
+    rows = [row for row in table(out) if row["row"] == "image"]
+    assert [row["quality"] for row in rows] == [0.0] * 4
+    assert all("mirrored" in str(row["reasons"]) for row in rows)
+    run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", 1)
+    assert [row["quality"] for row in table(out) if row["row"] == "image"] == [0.8] * 4
+
+
+def test_a_foreign_folder_is_left_alone(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+    result = run("segment", crops, "--out", out, "--segmenter", "grabcut")
+    assert isinstance(result.exception, EnvironmentFault)
+    assert [path.name for path in out.iterdir()] == ["thesis.tex"]
+
+
+def test_two_pictures_that_would_share_a_mask_are_refused(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    (crops / "four.jpg").write_bytes((crops / "four.png").read_bytes())
+    result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "grabcut")
+    assert isinstance(result.exception, InputError)
+    assert "four.jpg" in str(result.exception)
+
+
+def test_options_of_another_segmenter_are_refused(crops: Path, tmp_path: Path) -> None:
+    result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "grabcut", "--flip")
+    assert isinstance(result.exception, UsageError)
+    result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "sam", "--sam-model", "vit_b")
+    assert isinstance(result.exception, EnvironmentFault)
+    assert "reid-data fetch-weights vit_b" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_own_weights_segment(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    weights = tmp_path / "mine.safetensors"
+    save_weights(fold_norms(PedestrianNet()), weights, {})
+    out = tmp_path / "out"
+    result = run(
+        "segment", crops, "--out", out, "--weights", weights, "--segmenter", "small", "--device", "cpu", "--workers", 1
+    )
+    assert result.exception is None
+    assert len(table(out)) == 5
+
+
+def test_training_on_own_masks_from_end_to_end(crops: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.safetensors"
+    arguments = (
+        "train-segmenter",
+        "--out",
+        out,
+        "--own",
+        crops,
+        "--synthetic",
+        0,
+        "--steps",
+        2,
+        "--batch",
+        2,
+        "--workers",
+        1,
+    )
+    result = run(*arguments, "--device", "cpu", "--terms", "mine")
+    assert result.exception is None, result.output
+    about = read_about(out)
+    assert about["terms"] == "mine"
+    assert json.loads(about["recipe"])["steps"] == 2
+    before = out.read_bytes()
+    run(*arguments, "--device", "cpu", "--terms", "mine")
+    assert out.read_bytes() == before
