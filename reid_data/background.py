@@ -191,12 +191,12 @@ def gather_plates(
         for one in plates(block, segmenter, settings, workers):
             if isinstance(one, Plate):
                 made.append(one)
+                if progress is not None and len(made) <= wanted:
+                    progress(len(made), wanted)
             elif isinstance(one, Rejected):
                 rejected.append(one)
             else:
                 unusable.append(one)
-            if progress is not None:
-                progress(min(len(made), wanted), wanted)
     return PlateBank(tuple(made[:wanted]), tuple(rejected), tuple(unusable))
 
 
