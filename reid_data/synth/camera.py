@@ -46,7 +46,7 @@ def draw_look(seed: int, network: str, camera: int, *, spread: float = 1.0) -> L
     return Look(
         gains=(float(1 + warm), float(1 + green), float(1 - warm)),
         gamma=float(np.exp(rng.normal(0, 0.13 * spread))),
-        contrast=float(rng.normal(1.0, 0.07 * spread)),
+        contrast=float(rng.normal(1.06, 0.07 * spread)),
         saturation=float(np.clip(rng.normal(0.92, 0.10 * spread), 0.5, 1.25)),
         blur=float(rng.uniform(0.3, 0.62)),
         sharpen=float(rng.choice([0.0, 0.4, 0.8, 1.2]) * rng.uniform(0.6, 1.2)),

@@ -59,7 +59,9 @@ class Window:
 def draw_window(lens: Lens, stature: float, rng: np.random.Generator, nuisance: Nuisance) -> Window:
     """A place to stand and a detector's box around a person there: tight, a little off, now and then cutting."""
     loose = nuisance.loose
-    distance = float(rng.uniform(NEAREST, FARTHEST))
+    lowest = 0.93 * lens.size[0]
+    nearest = max(NEAREST, lens.focal * lens.height / (lowest - lens.horizon))
+    distance = float(rng.uniform(nearest, FARTHEST))
     scale = lens.scale(distance)
     tall = stature * scale
     row = lens.row(distance)

@@ -210,7 +210,7 @@ def _hand_goal(kind: str, joints: Joints, body: Body, sign: float) -> tuple[np.n
 
 ARM_GOALS = {  # joint, offset of the wrist (outwards, up, forwards; shares of stature), direction of the elbow
     "phone": ("chest", (0.03, -0.02, 0.17), (0.5, -1.0, -0.2)),
-    "ear": ("head", (0.065, -0.03, 0.03), (1.0, -0.6, 0.3)),
+    "ear": ("head", (0.065, -0.04, 0.03), (0.5, -1.0, 0.25)),
     "hold": ("chest", (0.05, -0.10, 0.15), (0.7, -0.8, -0.3)),
     "crossed": ("chest", (-0.05, -0.03, 0.11), (0.8, -0.6, 0.0)),
     "behind": ("pelvis", (0.02, 0.05, -0.10), (0.9, 0.1, -0.5)),

@@ -81,7 +81,7 @@ def _trunk(person: Appearance, joints: Joints, made: dict[str, Material]) -> lis
         radii *= (1 + 0.35 * np.clip(levels - 0.30, 0, None) / 0.3)[:, None]
         centres, radii = _around_legs(centres, radii, joints, levels > 0.32)
     shirt = wavy(tube(centres, radii, axes, num_u=30, power=2.35), upper.seed, 0.022)
-    surfaces.append(Surface(shirt, made["upper"], over=0.035))
+    surfaces.append(Surface(shirt, made["upper"], over=0.08 if upper.kind == "coat" else 0.035))
     if lower.kind == "skirt":
         surfaces.append(Surface(_skirt(person, joints), made["lower"], over=0.03))
     else:
