@@ -19,8 +19,12 @@ from reid_data.records import Record
 from reid_data.segment.central import central_person
 from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
 
-BATCH = 16
-"""Pictures per pass, padded up to it: the same picture gives the same mask whatever else is in the call."""
+BATCH = 32
+"""Pictures per pass on the processor."""
+
+PAD_TO = 16
+"""The last pass is filled up to a multiple of it: very small passes take other kernels, which round differently, and the same
+picture shall give the same mask whatever else is in the call."""
 
 GPU_BATCH = 256
 
@@ -76,7 +80,7 @@ class SmallSegmenter:
         """(N, 128, 64) float32: the network's raw answer to each (H, W, 3) uint8 RGB picture."""
         device = self.resolved_device
         batch = BATCH if device == "cpu" else GPU_BATCH
-        padded = -len(images) % batch if device == "cpu" else 0
+        padded = -len(images) % PAD_TO if device == "cpu" else 0
         small = np.zeros((len(images) + padded, *SIZE, 3), np.uint8)
         for row, image in enumerate(images):
             small[row] = reduce(image)
