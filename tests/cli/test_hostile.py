@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from reid_data.images import write_image
+from reid_data.images import encode_mask, write_image
 from tests.conftest import random_image
 from tests.hostile import SIZE, poison
 
@@ -27,7 +28,17 @@ def poisoned(tmp_path_factory):
             pid = first + (number if folder == "query" else number // 2)
             write_image(root / folder / f"{pid:04d}_c{camera}s1_{number:06d}_00.jpg", random_image(number, SIZE))
     bad, good = poison(root / "bounding_box_train", base / "outside.jpg")
+    mask = encode_mask(person_shape())
+    for image in sorted(root.glob("*/*.*")):
+        (root / "masks" / image.parent.name).mkdir(parents=True, exist_ok=True)
+        (root / "masks" / image.parent.name / f"{image.stem}.png").write_bytes(mask)
     return base / "data", bad, good
+
+
+def person_shape() -> np.ndarray:
+    """(64, 32) float mask: an upright ellipse."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    return (((rows - 32) / 26) ** 2 + ((columns - 16) / 9) ** 2 < 1).astype(np.float32)
 
 
 def run(module: str, *arguments: str | Path, cache: Path) -> tuple[int, str, str, int]:
@@ -85,5 +96,69 @@ def test_stats(poisoned, tmp_path):
     assert code == 1, err
     result = json.loads(out)["mixed"]
     assert reported(result["failed"]) == set(bad)
+    assert result["num_images"] == 240 + len(good)
+    assert peak < MEMORY_LIMIT
+
+
+def test_composite(poisoned, tmp_path):
+    data_root, bad, good = poisoned
+    arguments = [
+        "composite",
+        "--fg",
+        "mixed",
+        "--bg",
+        "mixed",
+        "--segmenter",
+        "precomputed",
+        "--out",
+        f"{tmp_path}/made",
+    ]
+    code, _, err, peak = run("data", *arguments, "--data-root", data_root, "--workers", "2", cache=tmp_path / "cache")
+    assert code == 1, err
+    rows = [json.loads(line) for line in (tmp_path / "made" / "manifest.jsonl").read_text().splitlines()]
+    images = [row for row in rows if row.get("kind") == "image"]
+    assert len(images) == 300 + len(bad) + len(good)
+    failed = [
+        [row["source"] if "source" in row else row["name"], row["reason"]]
+        for row in images
+        if row["status"] == "failed"
+    ]
+    assert len(failed) == len(bad)
+    assert reported(failed) == set(bad)
+    assert peak < MEMORY_LIMIT
+
+
+def test_training(poisoned, tmp_path):
+    data_root, bad, good = poisoned
+    arguments = [
+        "fit",
+        "--train",
+        "mixed",
+        "--weights",
+        "none",
+        "--backbone",
+        "resnet18",
+        "--size",
+        "32x16",
+        "--epochs",
+        "1",
+    ]
+    arguments += [
+        "--iterations",
+        "1",
+        "--batch-ids",
+        "4",
+        "--batch-images",
+        "2",
+        "--runs",
+        f"{tmp_path}/runs",
+        "--json",
+    ]
+    code, out, err, peak = run(
+        "train", *arguments, "--data-root", data_root, "--workers", "1", cache=tmp_path / "cache"
+    )
+    assert code == 1, err
+    result = json.loads(out)
+    assert reported([[row["name"], row["reason"]] for row in result["unreadable"]]) == set(bad)
     assert result["num_images"] == 240 + len(good)
     assert peak < MEMORY_LIMIT
