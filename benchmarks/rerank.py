@@ -104,7 +104,9 @@ def main() -> None:
             np.save(Path(folder) / f"{key}.npy", data[key])
         for what in ("plain", "sparse", *(["dense"] if options.dense else [])):
             found[what] = in_subprocess(__file__, "--threads", options.threads, "--measure", folder, what)
-            cost = f"wall {found[what]['wall']:.1f} s, CPU {found[what]['cpu']:.1f} s, peak {found[what]['peak']:.0f} MiB"
+            cost = (
+                f"wall {found[what]['wall']:.1f} s, CPU {found[what]['cpu']:.1f} s, peak {found[what]['peak']:.0f} MiB"
+            )
             print(f"{what:7s} {cost}, mAP {found[what]['mAP']:.7f}")
     if options.dense:
         gap = found["sparse"]["mAP"] - found["dense"]["mAP"]

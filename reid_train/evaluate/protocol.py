@@ -18,8 +18,8 @@ from reid_train.evaluate.matching import Pairs, same_identity_pairs, scored_rows
 from reid_train.evaluate.metrics import CMC_LENGTH, RankingResult, cmc_curve, per_query, precision_rule
 
 if TYPE_CHECKING:
-    from reid_train.evaluate.ranking import Task
     from reid_train.evaluate.rerank import RerankSettings
+    from reid_train.evaluate.task import Task
 
 PROTOCOLS = ("standard", "no-camera", "cuhk03")
 _log = logging.getLogger(__name__)
@@ -52,26 +52,17 @@ def evaluate(
     UsageError for unknown names.
     """
     from reid_train.evaluate.distance import Metric
-    from reid_train.evaluate.ranking import Task
     from reid_train.evaluate.rerank import rerank_adjustment
+    from reid_train.evaluate.task import Task
 
-    if protocol not in PROTOCOLS:
-        raise unknown_name("protocol", protocol, PROTOCOLS)
-    if block < 1 or not ranks or min(ranks) < 1:
-        raise UsageError(f"block ({block}) and ranks ({', '.join(map(str, ranks))}) must be 1 or more.")
-    precision_rule(ap)
+    _check_options(protocol, ap, ranks, block)
     comparer = Metric(metric)
     query_pids, query_camids = _ids("query", query_feats, query_pids, query_camids)
     gallery_pids, gallery_camids = _ids("gallery", gallery_feats, gallery_pids, gallery_camids)
-    if query_feats.shape[1] != gallery_feats.shape[1]:
-        raise InputError(
-            f"query features are {query_feats.shape[1]} wide, gallery features {gallery_feats.shape[1]}: "
-            "they must come from one model. Extract both with it."
-        )
+    _require_one_width(query_feats.shape[1], gallery_feats.shape[1])
     scored = scored_rows(gallery_pids)
-    pairs = same_identity_pairs(
-        query_pids, query_camids, gallery_pids[scored], gallery_camids[scored], camera_rule=protocol != "no-camera"
-    )
+    pids, camids = gallery_pids[scored], gallery_camids[scored]
+    pairs = same_identity_pairs(query_pids, query_camids, pids, camids, camera_rule=protocol != "no-camera")
     _require_matches(pairs, query_camids, gallery_camids)
     warnings = _check_queries(query_feats, metric)
     adjustment = (
@@ -79,22 +70,21 @@ def evaluate(
     )
     task = Task(query_feats, gallery_feats, scored, pairs, comparer, adjustment)
     if protocol == "cuhk03":
-        values, num_zero = _single_shot(task, gallery_pids[scored], tuple(ranks), seed, device)
+        values, num_zero = _single_shot(task, pids, tuple(ranks), seed, device)
     else:
         values, num_zero = _all_matches(task, ap, tuple(ranks), block, device)
     if metric == "cosine" and num_zero:
         warnings.append(_zero_warning(num_zero, len(scored), "gallery"))
     for warning in warnings:
         _log.warning(warning)
+    values |= {
+        "ranks": tuple(ranks),
+        "query_pids": query_pids,
+        "query_camids": query_camids,
+        "warnings": tuple(warnings),
+    }
     settings = {"metric": metric, "protocol": protocol, "ap": ap, "rerank": rerank.as_dict() if rerank else None}
-    return RankingResult(
-        **values,
-        ranks=tuple(ranks),
-        query_pids=query_pids,
-        query_camids=query_camids,
-        warnings=tuple(warnings),
-        settings=settings,
-    )
+    return RankingResult(**values, settings=settings)
 
 
 def chance_map(
@@ -174,6 +164,21 @@ def _single_shot(
         "hits": hits,
         "cmc": cmc,
     }, found.num_zero
+
+
+def _check_options(protocol: str, ap: str, ranks: tuple[int, ...], block: int) -> None:
+    if protocol not in PROTOCOLS:
+        raise unknown_name("protocol", protocol, PROTOCOLS)
+    if block < 1 or not ranks or min(ranks) < 1:
+        raise UsageError(f"block ({block}) and ranks ({', '.join(map(str, ranks))}) must be 1 or more.")
+    precision_rule(ap)
+
+
+def _require_one_width(query: int, gallery: int) -> None:
+    if query != gallery:
+        raise InputError(
+            f"query features are {query} wide, gallery features {gallery}: they must come from one model. Extract both with it."
+        )
 
 
 def _ids(side: str, features: Any, pids: Any, camids: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ import torch
 from reid_data.errors import UsageError
 from reid_train.evaluate.distance import Metric, checked_norms, spans, take_rows
 from reid_train.evaluate.neighbours import averaged, jaccard, nearest, reciprocal_weights
-from reid_train.evaluate.ranking import Adjustment
+from reid_train.evaluate.task import Adjustment
 
 _CHECKED_ROWS = 4096
 

@@ -14,7 +14,8 @@ import torch
 
 from reid_data.records import DISTRACTOR_PID
 from reid_train.evaluate.distance import TIE, checked_norms, row_norms, spans, take_rows
-from reid_train.evaluate.ranking import Task, pair_scores
+from reid_train.evaluate.ranking import pair_scores
+from reid_train.evaluate.task import Task
 
 DRAWS = 100
 _COLUMNS = 4096
@@ -86,6 +87,6 @@ def _scores(task: Task, queries: np.ndarray, device: str | torch.device) -> tupl
             row, column, value = task.adjustment.entries(queries, a, b)
             scores_MS[row, column + a] += value
     start, stop = task.pairs.start[queries], task.pairs.start[queries + 1]
-    for row, (begin, end) in enumerate(zip(start, stop)):
-        scores_MS[row, task.pairs.column[begin:end]] = -np.inf
+    for line, (begin, end) in enumerate(zip(start, stop)):
+        scores_MS[line, task.pairs.column[begin:end]] = -np.inf
     return scores_MS, num_zero

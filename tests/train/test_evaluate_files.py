@@ -80,17 +80,17 @@ def test_damaged_and_strange_files_are_refused(tmp_path):
     write_features(tmp_path / "f.npz", values())
     whole = (tmp_path / "f.npz").read_bytes()
     (tmp_path / "f.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(InputError, match="not a readable .npz"):
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
         read_features(tmp_path / "f.npz")
     (tmp_path / "f.npz").write_bytes(b"")
-    with pytest.raises(InputError, match="not a readable .npz"):
+    with pytest.raises(InputError, match=r"not a readable \.npz"):
         read_features(tmp_path / "f.npz")
     np.save(tmp_path / "one.npy", np.ones(3))
     (tmp_path / "one.npy").rename(tmp_path / "one.npz")
     with pytest.raises(InputError, match="single array"):
         read_features(tmp_path / "one.npz")
     np.savez(tmp_path / "few.npz", query_feats=np.ones((2, 2)))
-    with pytest.raises(InputError, match="lacks query_pids, .*it holds query_feats"):
+    with pytest.raises(InputError, match=r"lacks query_pids, .*it holds query_feats"):
         read_features(tmp_path / "few.npz")
     with pytest.raises(InputError, match="there is no feature file"):
         read_features(tmp_path / "none.npz")

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-
 from reid_cli.judge import evaluate_features, rank
+
 from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.images import read_image, write_image
 from reid_train.evaluate import expansion
@@ -34,7 +34,9 @@ def test_closest_like_a_full_sort(monkeypatch, metric, tile):
     for i in range(8):
         scores = {j: oracle.score(q[i].tolist(), g[j].tolist(), metric) for j in rows}
         assert index[i].tolist() == sorted(scores, key=lambda j: -scores[j])[:6]
-        wanted = [unit(q[[i]])[0] @ unit(g[[j]])[0] if metric == "cosine" else np.linalg.norm(q[i] - g[j]) for j in index[i]]
+        wanted = [
+            unit(q[[i]])[0] @ unit(g[[j]])[0] if metric == "cosine" else np.linalg.norm(q[i] - g[j]) for j in index[i]
+        ]
         np.testing.assert_allclose(shown[i], wanted, rtol=1e-5)
     assert closest(q, g[:2], 6)[0].shape == (8, 2)
 
@@ -74,7 +76,7 @@ def test_worst_first():
 
 def test_ranked_lists_say_what_the_protocol_does():
     arrays = sample()
-    q, qp, qc, g, gp, gc = arrays
+    q, _, _, g, gp, gc = arrays
     result = evaluate(*arrays)
     lists = ranked_lists(arrays, result.ap, worst_first(result.ap, 5), top=30)
     assert [ranked.query for ranked in lists] == worst_first(result.ap, 5).tolist()
@@ -82,7 +84,9 @@ def test_ranked_lists_say_what_the_protocol_does():
         right = [entry.verdict == "right" for entry in ranked.entries if entry.verdict != "ignored"]
         assert right == oracle.ranking(q[ranked.query].tolist(), ranked.pid, ranked.camid, g.tolist(), gp, gc)
         assert all((entry.verdict == "ignored") >= (gp[entry.row] == -1) for entry in ranked.entries)
-        assert [entry.score for entry in ranked.entries] == sorted((entry.score for entry in ranked.entries), reverse=True)
+        assert [entry.score for entry in ranked.entries] == sorted(
+            (entry.score for entry in ranked.entries), reverse=True
+        )
         assert ranked.ap == result.ap[ranked.query]
         np.testing.assert_allclose(oracle.numbers(right)[0], ranked.ap)
 
@@ -111,7 +115,10 @@ def feature_file(tmp_path, ending="npz", paths=True):
     keys = ("query_feats", "query_pids", "query_camids", "gallery_feats", "gallery_pids", "gallery_camids")
     values = dict(zip(keys, arrays))
     if paths:
-        values |= {"query_paths": [f"query/{n}.png" for n in range(6)], "gallery_paths": [f"gallery/{n}.png" for n in range(30)]}
+        values |= {
+            "query_paths": [f"query/{n}.png" for n in range(6)],
+            "gallery_paths": [f"gallery/{n}.png" for n in range(30)],
+        }
     write_features(tmp_path / f"f.{ending}", values)
     return tmp_path / f"f.{ending}", arrays
 
@@ -131,9 +138,15 @@ def test_a_feature_file_is_evaluated_and_can_be_compared(tmp_path, ending):
 
 
 def test_options_of_a_feature_evaluation_reach_it(tmp_path):
-    path, arrays = feature_file(tmp_path)
+    path, _ = feature_file(tmp_path)
     plain = evaluate_features(path)
-    for options in ({"rerank": (5, 2, 0.3)}, {"expand": (2, 3.0)}, {"metric": "euclidean"}, {"ap": "trapezoid"}, {"protocol": "no-camera"}):
+    for options in (
+        {"rerank": (5, 2, 0.3)},
+        {"expand": (2, 3.0)},
+        {"metric": "euclidean"},
+        {"ap": "trapezoid"},
+        {"protocol": "no-camera"},
+    ):
         found = evaluate_features(path, **options)
         assert found["metrics"]["mAP"] != plain["metrics"]["mAP"]
         assert found["settings"] != plain["settings"]
@@ -145,7 +158,18 @@ def test_rank_command(tmp_path):
         (tmp_path / folder).mkdir()
         for n in range(number):
             write_image(tmp_path / folder / f"{n}.png", np.full((32, 16, 3), 5 * n, np.uint8))
-    arguments = ["--features", str(path), "--images", str(tmp_path), "--top", "30", "--num", "2", "--out", str(tmp_path / "o.png")]
+    arguments = [
+        "--features",
+        str(path),
+        "--images",
+        str(tmp_path),
+        "--top",
+        "30",
+        "--num",
+        "2",
+        "--out",
+        str(tmp_path / "o.png"),
+    ]
     shown = CliRunner().invoke(rank, arguments, catch_exceptions=False)
     assert shown.exit_code == 0
     assert "the 2 worst of 5 queries" in shown.output

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_train.evaluate import ranking
+from reid_train.evaluate import counting
 from reid_train.evaluate.distance import Metric, take_rows
 from reid_train.evaluate.protocol import chance_map, evaluate
 from tests.train import evaluate_oracle as oracle
@@ -146,10 +146,10 @@ def test_features_that_float32_cannot_tell_apart_are_decided_in_float64():
 
 @pytest.mark.parametrize("limit", [0, 10**9])
 def test_both_ways_of_deciding_close_calls_agree_with_the_oracle(monkeypatch, limit):
-    monkeypatch.setattr(ranking, "_DOUBTFUL_FREE", limit)
-    monkeypatch.setattr(ranking, "_DOUBTFUL_SHARE", 0)
-    monkeypatch.setattr(ranking, "_CHUNK", 64)
-    monkeypatch.setattr(ranking, "_SLOW_COLUMNS", 7)
+    monkeypatch.setattr(counting, "_DOUBTFUL_FREE", limit)
+    monkeypatch.setattr(counting, "_DOUBTFUL_SHARE", 0)
+    monkeypatch.setattr(counting, "_CHUNK", 64)
+    monkeypatch.setattr(counting, "_SLOW_COLUMNS", 7)
     data = random_set(np.random.default_rng(4), 15, 90, top=2)
     for metric in ("cosine", "euclidean"):
         assert_like_oracle(evaluate(*data, metric=metric, block=4), oracle.evaluate(*data, metric=metric))
