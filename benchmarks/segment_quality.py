@@ -1,6 +1,6 @@
 """IoU, empty scenes, speed and size of the segmenters on Penn-Fudan's held-out photographs.
 
-python benchmarks/segment_quality.py --pennfudan DIR [--only small,small-synth,grabcut,mean] [--weights FILE]
+python benchmarks/segment_quality.py --pennfudan DIR [--only small,small-synth,grabcut,mean] [--weights FILE] [--sam-weights FILE]
 """
 
 import argparse
@@ -13,6 +13,8 @@ from segment_heldout import empty_crops, heldout_crops, scores
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.grabcut import GrabCutSegmenter
+from reid_data.segment.sam import SamSegmenter
+from reid_data.segment.sam_weights import model_of
 from reid_data.segment.silhouette import mean_silhouette
 from reid_data.segment.small_net import SmallSegmenter, bundled_weights
 
@@ -27,7 +29,7 @@ class MeanMask:
         return [mean_silhouette() + 0.1] * len(images), [1.0] * len(images)
 
 
-def rows(weights: str) -> dict[str, Segmenter | MeanMask]:
+def rows(weights: str, sam_weights: str) -> dict[str, Segmenter | MeanMask]:
     """Name of each table row -> segmenter."""
     named: dict[str, Segmenter | MeanMask] = {"mean": MeanMask(), "grabcut": GrabCutSegmenter()}
     for name in ("small", "small-synth"):
@@ -37,6 +39,10 @@ def rows(weights: str) -> dict[str, Segmenter | MeanMask]:
     if weights:
         named["weights"] = SmallSegmenter("weights", weights, device="cpu")
         named["weights flip"] = SmallSegmenter("weights", weights, flip=True, device="cpu")
+    if sam_weights:
+        model = model_of(Path(sam_weights))
+        assert model, f"{sam_weights} has none of the published names"
+        named["sam"] = SamSegmenter(model, sam_weights)
     return named
 
 
@@ -53,12 +59,13 @@ def main() -> None:
     parser.add_argument("--pennfudan", type=Path, required=True, help="folder with PNGImages and PedMasks")
     parser.add_argument("--only", default="", help="comma-separated rows")
     parser.add_argument("--weights", default="", help="a further weights file to judge")
+    parser.add_argument("--sam-weights", default="", help="a published SAM file: adds a row (a GPU is wanted)")
     arguments = parser.parse_args()
     crops, empty = heldout_crops(arguments.pennfudan), empty_crops(arguments.pennfudan)
     wanted = [name for name in arguments.only.split(",") if name]
     print(f"{len(crops['clean'])} crops, {len(empty)} empty scenes")
     print("segmenter          clean  worst  >=.8   out2 | degr.  worst  >=.8   out2 | silent  pixels | img/CPU-s")
-    for name, segmenter in rows(arguments.weights).items():
+    for name, segmenter in rows(arguments.weights, arguments.sam_weights).items():
         if wanted and name.removesuffix(" flip") not in wanted:
             continue
         masks_of(segmenter, crops["clean"][:16])

@@ -1,6 +1,9 @@
 """SAM with a two-block random network: batching against the package's own predictor, choice of masks, checked weights."""
 
+import hashlib
+import os
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import sha256_file
+from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment import sam as sam_module
 from reid_data.segment import sam_weights
@@ -205,10 +209,22 @@ def test_fetch_keeps_nothing_of_a_wrong_file_and_all_of_the_right_one(
     with pytest.raises(EnvironmentFault, match="discarded"):
         sam_weights.fetch_weights("vit_b")
     assert list(sam_weights.cache_folder("weights").iterdir()) == []
-    import hashlib
-
     monkeypatch.setitem(sam_weights.MODELS, "vit_b", ("b.pth", hashlib.sha256(b"right").hexdigest()))
     path = sam_weights.fetch_weights("vit_b")
     assert path.read_bytes() == b"right"
     monkeypatch.setattr(sam_weights.urllib.request, "urlopen", None)
     assert sam_weights.fetch_weights("vit_b") == path
+
+
+@pytest.mark.skipif("REID_SAM_WEIGHTS" not in os.environ, reason="set REID_SAM_WEIGHTS to a published weights file")
+def test_published_weights_find_drawn_people() -> None:
+    from reid_data.synth.generate import sample
+
+    path = os.environ["REID_SAM_WEIGHTS"]
+    model = sam_weights.model_of(Path(path))
+    assert model is not None, f"{path} has none of the published names"
+    drawn = [sample(77, index, "market") for index in range(6)]
+    segmenter = sam_module.SamSegmenter(model, path)
+    alphas, _ = segmenter.segment([Record("r", "x.jpg", 1, 1, "train")] * 6, [image for image, _, _ in drawn])
+    found = [iou(alpha > 0.5, truth > 0.5) for alpha, (_, truth, _) in zip(alphas, drawn, strict=True)]
+    assert np.median(found) > 0.75
