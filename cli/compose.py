@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 @click.option("--fill", default="rows", show_default=True, help="How a plate's hole is filled: rows, telea.")
 @click.option("--blend", default="feather", show_default=True, help="Edge of the pasted person: feather, hard.")
 @click.option(
+    "--decontaminate/--no-decontaminate", default=True, show_default=True, help="Clean the rim of the old background."
+)
+@click.option(
     "--luminance/--no-luminance", default=True, show_default=True, help="Brighten the person for the plate's light."
 )
 @click.option(
@@ -42,7 +45,11 @@ if TYPE_CHECKING:
 )
 @click.option("--shadow/--no-shadow", default=True, show_default=True, help="Contact shadow under the feet.")
 @click.option(
-    "--jpeg-quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of the one final encoding."
+    "--jpeg-quality",
+    type=click.IntRange(0, 100),
+    default=0,
+    show_default="that of --bg",
+    help="Of the one final encoding.",
 )
 @seed_option
 @workers_option
@@ -126,7 +133,14 @@ def _settings(options: dict[str, Any]) -> "CompositeSettings":
     return CompositeSettings(
         PlanSettings(gate, options["pairing"], options["max_reuse"], options["seed"]),
         PlateSettings(options["fill"], min_quality=gate),
-        Steps(options["blend"], options["luminance"], options["sharpness"], options["shadow"], options["jpeg_quality"]),
+        Steps(
+            options["blend"],
+            decontaminate=options["decontaminate"],
+            match_luminance=options["luminance"],
+            match_sharpness=options["sharpness"],
+            contact_shadow=options["shadow"],
+            jpeg_quality=options["jpeg_quality"],
+        ),
         options["limit"],
     )
 

@@ -18,9 +18,11 @@ from reid_data.build_settings import (
     estimate_bytes,
     limit_records,
     num_plates,
+    resolve_settings,
 )
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import SIDES, Backdrop, Task, image_row, image_seed, make_plan
+from reid_data.compose.rim import old_background, seam_ratio
 from reid_data.compose.set_card import Counts, composite_card, data_card
 from reid_data.datasets.card import tool_version, write_card
 from reid_data.derived import README_FILE, clear_output, inspect_output, refuse_overlap, sweep_output, trusted_rows
@@ -28,6 +30,7 @@ from reid_data.errors import ImageError, InputError
 from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
 from reid_data.images import encode_jpeg
 from reid_data.manifest import Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
+from reid_data.masks import looseness
 from reid_data.parallel import ordered_map
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
@@ -71,6 +74,7 @@ def build_composite(
     same call goes on where a killed one stopped. Raises ReidError (see `inspect_output`, `require_space`).
     """
     refuse_overlap(out, [fg, bg])
+    settings = resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
     fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
     with only_writer(out):
@@ -170,22 +174,34 @@ def _compose_one(job: tuple[Task, Backdrop | None]) -> Row:
         return image_row(task)
     cache, steps, out = _tools
     try:
-        data = compose_task(task, backdrop, cache, steps)
+        data, judged = compose_task(task, backdrop, cache, steps)
     except ImageError as error:
         return image_row(replace(task, status="failed", reason=str(error)))
     write_atomic(out / task.name, data)
-    return image_row(task, backdrop, sha256_bytes(data))
+    return image_row(task, backdrop, sha256_bytes(data)) | judged
 
 
-def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps) -> bytes:
-    """The JPEG of one composite. Raises ImageError if the source can no longer be read."""
+def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:
+    """The JPEG of one composite, and what the judges that need no labels say of it (see `compose.rim`).
+
+    Raises ImageError if the source can no longer be read.
+    """
     masked = cache.masked([task.record])[0]
     if isinstance(masked, Unusable):
         raise ImageError(masked.reason)
     plate, _ = read_plate(backdrop.path)
     plate = fit_plate(plate, (masked.image.shape[0], masked.image.shape[1]))
-    picture = compose(masked.image, masked.alpha, plate, steps) if task.person else plate
-    return encode_jpeg(picture, steps.jpeg_quality)
+    if not task.person:
+        return encode_jpeg(plate, steps.jpeg_quality), {}
+    picture = compose(masked.image, masked.alpha, plate, steps)
+    judged = {
+        "looseness": looseness(masked.alpha),
+        "seam_ratio": seam_ratio(picture, masked.image, masked.alpha),
+        "old_background": old_background(picture, masked.image, plate, masked.alpha),
+    }
+    return encode_jpeg(picture, steps.jpeg_quality), {
+        key: None if value is None else round(value, 4) for key, value in judged.items()
+    }
 
 
 def finish_output(out: Path, fg: ReidDataset, bg: ReidDataset, tasks: Sequence[Task], fingerprint: Row) -> Built:

@@ -3,11 +3,12 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reid_data.background import PlateSettings
+from reid_data.compose.jpeg import usual_quality
 from reid_data.compose.picture import Steps
 from reid_data.compose.recipe import SIDES, PlanSettings
 from reid_data.datasets import find_dataset, load_dataset
@@ -31,6 +32,13 @@ class CompositeSettings:
     plates: PlateSettings = field(default_factory=PlateSettings)
     steps: Steps = field(default_factory=Steps)
     limit: int | None = None
+
+
+def resolve_settings(settings: CompositeSettings, bg: ReidDataset) -> CompositeSettings:
+    """The settings with what is left open filled in: the JPEG quality at which `bg` was written."""
+    if settings.steps.jpeg_quality:
+        return settings
+    return replace(settings, steps=replace(settings.steps, jpeg_quality=usual_quality(bg.records)))
 
 
 def limit_records(dataset: ReidDataset, limit: int | None) -> list[Record]:
@@ -124,6 +132,7 @@ def outlook(
 ) -> dict[str, Any]:
     """What `build_composite` would do with the same arguments; raises as it would before its first image."""
     refuse_overlap(out, [fg, bg])
+    settings = resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
     found = inspect_output(
         out, COMMAND, describe_settings(fg, bg, foregrounds, segmenter, settings), overwrite=overwrite

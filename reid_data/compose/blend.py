@@ -5,6 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+SOFT_SHARE = 0.3
+
 
 def hard(alpha: np.ndarray) -> np.ndarray:
     """(H, W) float32 in [0, 1] -> 0 or 1: the plain cut-out that everything else is compared with."""
@@ -14,12 +16,15 @@ def hard(alpha: np.ndarray) -> np.ndarray:
 def feather(alpha: np.ndarray) -> np.ndarray:
     """A soft edge about two pixels wide, pulled in by half a pixel; (H, W) float32 in [0, 1].
 
-    The mean of a mask and its erosion by one pixel has its edge half a pixel further in; a little blur then softens
-    what a hard mask leaves as steps. Beyond the picture's border the mask goes on as at the border, so that legs cut by
-    it stay whole.
+    The mean of a mask and its erosion by one pixel has its edge half a pixel further in. A hard mask is blurred a little
+    besides, against its steps; a soft one has its softness from the segmenter. Beyond the picture's border the mask goes on
+    as at the border, so that legs cut by it stay whole.
     """
-    eroded = cv2.erode(alpha, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)
-    pulled = (alpha + eroded) / 2
+    pulled = (alpha + cv2.erode(alpha, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)) / 2
+    soft = np.count_nonzero((alpha > 0.05) & (alpha < 0.95))
+    edge = np.count_nonzero((pulled > 0.05) & (pulled < 0.95))
+    if soft > SOFT_SHARE * edge:
+        return pulled
     return cv2.GaussianBlur(pulled, (0, 0), 0.6, borderType=cv2.BORDER_REPLICATE)
 
 

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -15,15 +17,18 @@ from reid_data.compose.harmonise import (
     match_sharpness,
     sharpness,
 )
+from reid_data.compose.jpeg import usual_quality, written_quality
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import Backdrop, PlanSettings, image_seed, make_plan, market_names, uncovered_share
+from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.errors import UsageError
+from reid_data.images import encode_jpeg, encode_png
 from reid_data.records import Record
 from reid_data.segment.cache import Unusable
 from reid_data.segment.survey import MaskInfo
 from tests.data.people import ellipse_mask, person_picture
 
-PLAIN = Steps("hard", False, False, False)
+PLAIN = Steps("hard", False, False, False, False)
 
 
 def noise(seed: int, size: tuple[int, int] = (64, 32)) -> np.ndarray:
@@ -56,6 +61,15 @@ def test_feather_pulls_an_edge_in_by_half_a_pixel() -> None:
     assert np.all(np.diff(soft[20]) <= 1e-6)
     assert 1 <= np.count_nonzero((soft[20] > 0.1) & (soft[20] < 0.9)) <= 3
     assert np.allclose(soft[0], soft[20])  # the border of the picture is no edge of the person
+
+
+def test_feather_does_not_soften_what_is_soft() -> None:
+    ramp = np.clip((20 - np.arange(40, dtype=np.float32)) / 6 + 0.5, 0, 1)
+    soft = feather(np.tile(ramp, (40, 1)))
+    assert soft[20].sum() == pytest.approx(ramp.sum() - 0.5, abs=0.01)
+    assert (
+        np.count_nonzero((soft[20] > 0.01) & (soft[20] < 0.99)) <= np.count_nonzero((ramp > 0.01) & (ramp < 0.99)) + 1
+    )
 
 
 def test_paste_mixes_by_alpha() -> None:
@@ -91,8 +105,6 @@ def test_brighten_keeps_every_hue(gain: float) -> None:
 
 
 def test_sharpness_falls_with_blur_whatever_the_contrast() -> None:
-    import cv2
-
     image, everywhere = noise(3), np.ones((64, 32), np.float32)
     values = [sharpness(cv2.GaussianBlur(image, (0, 0), sigma), everywhere) for sigma in (0.5, 0.8, 1.2)]
     assert sharpness(image, everywhere) > values[0] > values[1] > values[2] > 0
@@ -102,8 +114,6 @@ def test_sharpness_falls_with_blur_whatever_the_contrast() -> None:
 
 
 def test_the_plate_is_blurred_to_the_persons_sharpness_and_no_further() -> None:
-    import cv2
-
     mask, everywhere = ellipse_mask((64, 32)).astype(np.float32), np.ones((64, 32), np.float32)
     soft, crisp = cv2.GaussianBlur(noise(4), (0, 0), 0.9), noise(5)
     matched = match_sharpness(crisp, soft, mask)
@@ -132,10 +142,78 @@ def test_no_shadow_for_feet_outside_the_picture() -> None:
     assert np.array_equal(contact_shadow(plate, np.zeros_like(mask)), plate)
 
 
-@pytest.mark.parametrize("wrong", [{"blend": "feathered"}, {"jpeg_quality": 0}])
+@pytest.mark.parametrize("wrong", [{"blend": "feathered"}, {"jpeg_quality": 101}])
 def test_wrong_steps(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Steps(**wrong)  # type: ignore[arg-type]
+
+
+def mixed_rim(share: float) -> tuple[np.ndarray, np.ndarray]:
+    """A blue person on red; its two outermost pixels hold `share` of the red. The picture and the mask."""
+    mask = ellipse_mask((128, 64))
+    inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    image = np.zeros((128, 64, 3), np.float32)
+    image[:] = (200, 20, 20)
+    image[mask] = share * np.array([200, 20, 20]) + (1 - share) * np.array([20, 20, 200])
+    image[inner] = (20, 20, 200)
+    return np.rint(image).astype(np.uint8), mask.astype(np.float32)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
+def test_old_background_is_the_share_that_was_mixed_in(share: float) -> None:
+    image, alpha = mixed_rim(share)
+    green = np.full_like(image, (20, 180, 20))
+    pasted = compose(image, alpha, green, PLAIN)
+    assert old_background(pasted, image, green, alpha) == pytest.approx(share, abs=0.06)
+    new_mixed_in = paste(image, green, 0.5 * alpha)
+    assert old_background(new_mixed_in, image, green, alpha) == pytest.approx(share / 2, abs=0.06)
+    assert old_background(pasted, image, green, np.zeros_like(alpha)) is None
+
+
+def test_decontamination_cleans_the_rim_and_nothing_else() -> None:
+    image, alpha = mixed_rim(0.5)
+    green = np.full_like(image, (20, 180, 20))
+    clean = decontaminate(image, alpha)
+    left = old_background(compose(image, alpha, green, replace(PLAIN, decontaminate=True)), image, green, alpha)
+    assert left is not None
+    assert left < 0.05
+    core = cv2.erode((alpha > 0.5).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert np.array_equal(clean[core], image[core])
+
+
+def test_thin_limbs_and_dark_rims_are_left_alone() -> None:
+    thin = np.zeros((64, 32), np.float32)
+    thin[:, 14:17] = 1
+    image = noise(7)
+    assert np.allclose(decontaminate(image, thin), image, atol=1e-3)
+    dark, alpha = mixed_rim(0.5)
+    dark = dark // 5
+    assert np.allclose(decontaminate(dark, alpha), dark, atol=1e-3)
+
+
+def test_seam_ratio_is_one_for_the_source_itself_and_grows_with_contrast() -> None:
+    image, mask = person_picture(3, (64, 32))
+    alpha = mask.astype(np.float32)
+    assert seam_ratio(image, image, alpha) == 1
+    stark = np.where(mask[:, :, None], 255, 0).astype(np.uint8).repeat(3, axis=2)
+    assert seam_ratio(stark, image, alpha) > 1.5  # type: ignore[operator]
+    assert seam_ratio(np.full_like(image, 90), image, alpha) == 0
+    assert seam_ratio(image, image, np.ones_like(alpha)) is None
+
+
+@pytest.mark.parametrize("quality", [30, 50, 75, 88, 95, 100])
+def test_the_quality_of_a_jpeg_is_recovered(quality: int) -> None:
+    assert written_quality(encode_jpeg(noise(0), quality)) == pytest.approx(quality, abs=1)
+
+
+def test_the_usual_quality_of_a_set(tmp_path: Path) -> None:
+    records = [Record(str(tmp_path), f"{n}.jpg", 1, 1, "train") for n in range(5)]
+    for record, data in zip(records[:3], (encode_jpeg(noise(0), 80), encode_jpeg(noise(0), 84), encode_png(noise(0)))):
+        Path(record.path).write_bytes(data)
+    assert usual_quality(records) == 82
+    assert usual_quality(records[2:]) == 95
+    Path(records[3].path).write_bytes(encode_jpeg(noise(0), 20))
+    assert usual_quality(records[3:]) == 70
 
 
 def info(pid: int, cam: int = 1, split: str = "train", quality: float = 1.0, **other: object) -> MaskInfo:
