@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from .settings import collect_settings, recipe_option, set_option, settings_opti
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
+    from reid_train.config import TrainSettings
     from reid_train.results import RunResult
 
 runs_option = click.option(
@@ -96,6 +98,11 @@ def epoch_lines() -> Iterator[None]:
 @settings_options()
 @device_option
 @workers_option
+@click.option(
+    "--nproc",
+    type=click.IntRange(min=1),
+    help="Processes that share each batch, one per GPU.",
+)
 @limit_option("Train on at most N images of each set, those of its first identities: for trying things out.")
 @dry_run_option
 @json_option
@@ -109,6 +116,7 @@ def fit(
     assignments: tuple[str, ...],
     device: str,
     workers: int | None,
+    nproc: int | None,
     limit: int | None,
     dry_run: bool,
     as_json: bool,
@@ -128,16 +136,38 @@ def fit(
     sets = training_sets(train_spec, data_root, settings.seed, limit)
     folder = runs / (name or "+".join(dataset.name.replace(":", "-") for dataset in sets))
     tests = test_sets(test_spec, data_root)
-    from reid_train import train
-
     if dry_run:
-        return _show_plan(train.plan(settings, sets, folder, device=device, data_root=data_root), as_json)
-    with epoch_lines(), Progress("training") as progress:
-        result = train.fit(
-            settings, sets, folder, device=device, workers=workers, progress=progress, data_root=data_root
-        )
+        from reid_train.train import plan
+
+        return _show_plan(plan(settings, sets, folder, device=device, data_root=data_root, processes=nproc), as_json)
+    result = _train(settings, sets, folder, {"device": device, "workers": workers, "data_root": data_root}, nproc)
+    if int(os.environ.get("RANK", "0")) > 0:
+        return 0
     result = run_tests(result, folder, tests, device, workers, settings.as_dict("test"))
     return finish(result, folder, [dataset.name for dataset in tests], as_json)
+
+
+def _train(
+    settings: "TrainSettings", sets: "list[ReidDataset]", folder: Path, how: dict[str, Any], nproc: int | None
+) -> "RunResult":
+    """Train in this process (one of several, if torchrun started it), or in `nproc` new ones."""
+    if nproc is None or nproc == 1:
+        return train_here(settings, sets, folder, how)
+    from reid_train.launch import launch
+
+    if "RANK" in os.environ:
+        raise UsageError("--nproc starts the processes itself: leave it out under torchrun.")
+    return launch(train_here, (settings, sets, folder, how), nproc)
+
+
+def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Path, how: dict[str, Any]) -> "RunResult":
+    """Train in this process; the first of several shows the progress."""
+    from reid_train import train
+
+    if int(os.environ.get("RANK", "0")) > 0:
+        return train.fit(settings, sets, folder, **how)
+    with epoch_lines(), Progress("training") as progress:
+        return train.fit(settings, sets, folder, progress=progress, **how)
 
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":

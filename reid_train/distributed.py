@@ -4,7 +4,8 @@ Several processes (torchrun, or `--nproc`) split each global batch; gradients ar
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed, nn
@@ -19,7 +20,9 @@ def pick_device(name: str) -> torch.device:
     Raises UsageError for another word, EnvironmentFault (exit code 4) for a CUDA device that is not there.
     """
     if name == "auto":
-        name = f"cuda:{local_rank()}" if torch.cuda.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = f"cuda:{local_rank()}"
     kind, _, number = name.partition(":")
     if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or (kind == "cpu" and number):
         raise UsageError(f"--device '{name}': expected auto, cpu, cuda or cuda:N.")
@@ -34,14 +37,44 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the other processes of this training for the time of the block; alone, nothing happens."""
+    if num_processes() == 1 or distributed.is_initialized():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
 def rank() -> int:
-    """The number of this process, 0 when alone."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    """The number of this process as torchrun or `launch` tells it, 0 when alone."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def num_processes() -> int:
     """How many processes train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def barrier() -> None:
+    """Wait until all processes have come here."""
+    if num_processes() > 1:
+        distributed.barrier()
+
+
+def mean_over_processes(values: dict[str, float]) -> dict[str, float]:
+    """The mean of each value over the processes, which all have the same names."""
+    if num_processes() == 1:
+        return values
+    gathered: list[dict[str, float]] = [{} for _ in range(num_processes())]
+    distributed.all_gather_object(gathered, values)
+    return {name: sum(row[name] for row in gathered) / len(gathered) for name in values}
 
 
 def local_rank() -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn, optim
 
 from reid_data.errors import InputError, UsageError
 from reid_train import losses
-from reid_train.distributed import average_gradients, gather_rows
+from reid_train.distributed import average_gradients, gather_rows, mean_over_processes
 from reid_train.model.reid_net import Embedded, ReidNet
 
 DTYPES = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -167,7 +167,7 @@ def train_epoch(
                 watch(step)
     norms = net.classifier.weight.detach().norm(dim=1)
     last = {"min": norms.min(), "median": norms.median(), "max": norms.max()}
-    return {**means.row(), **{f"class_norm_{name}": float(value) for name, value in last.items()}}
+    return {**mean_over_processes(means.row()), **{f"class_norm_{name}": float(value) for name, value in last.items()}}
 
 
 def _forward(
@@ -219,9 +219,9 @@ def _metric_losses(net: ReidNet, features: Embedded, labels: Tensor, objective: 
 
 def _update(net: nn.Module, optimiser: optim.Optimizer, lr: float, scaler: torch.amp.GradScaler) -> float:
     """One step of the optimiser at `lr`; the norm of the whole gradient before it."""
-    scaler.unscale_(optimiser)
     parameters = [parameter for parameter in net.parameters() if parameter.grad is not None]
-    average_gradients(parameters)
+    average_gradients(parameters)  # before the scaler looks for overflows, so that all processes find the same ones
+    scaler.unscale_(optimiser)
     norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
     for group in optimiser.param_groups:
         group["lr"] = lr * group["lr_mult"]
@@ -229,6 +229,30 @@ def _update(net: nn.Module, optimiser: optim.Optimizer, lr: float, scaler: torch
     scaler.update()
     optimiser.zero_grad(set_to_none=True)
     return float(norm)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch could not get memory, on a GPU or on a CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def fits(net: ReidNet, num_images: int, size: tuple[int, int], arithmetic: Arithmetic) -> bool:
+    """Whether a forward and backward of `num_images` images of `size` = (height, width) get the memory they need."""
+    images = torch.zeros((num_images, *size, 3), dtype=torch.uint8)
+    labels = torch.arange(num_images, device=arithmetic.device) % len(net.classifier.weight)
+    try:
+        with arithmetic.autocast():
+            features = net(arithmetic.to_input(images))
+        net.classifier(features.classified, labels, 1.0)[0].sum().backward()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    finally:
+        net.zero_grad(set_to_none=True)
+        if arithmetic.device.type == "cuda":
+            torch.cuda.empty_cache()
+    return True
 
 
 def _check_labels(net: ReidNet, batch: Images, names: Callable[[Tensor], Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from reid_train import run_folder as runs
 from reid_train.checkpoint import STATE_FILE, load_state
 from reid_train.config import TrainSettings
 from reid_train.data import channel_norm, identity_space, load_training_set
-from reid_train.distributed import pick_device
+from reid_train.distributed import barrier, num_processes, pick_device, process_group, rank
 from reid_train.engine import Arithmetic, resolve_amp
 from reid_train.model.weights import load_start, weights_path
 from reid_train.results import RunResult, write_result
@@ -48,9 +49,11 @@ def fit(
     place = pick_device(device)
     workers = default_workers() if workers is None else workers
     identity = identify(settings, datasets, device=device, data_root=data_root)
-    with only_writer(make_folder(run_folder)):
-        sweep_temporary(run_folder)
-        runs.open_run(run_folder, settings, identity)
+    with process_group(place), only_writer(make_folder(run_folder)) if rank() == 0 else nullcontext():
+        if rank() == 0:
+            sweep_temporary(run_folder)
+            runs.open_run(run_folder, settings, identity)
+        barrier()
         if (done := runs.finished(run_folder, identity.train_key)) is not None:
             logger.info("the training of %s is done already", printable(run_folder))
             return done
@@ -64,9 +67,11 @@ def fit(
         arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
         training = Training(settings, run_folder, identity, images, net.to(place), arithmetic)
         training.run(workers, progress)
-        runs.add_costs(run_folder, **training.costs())
         result = training.result()
-        write_result(run_folder, result)
+        if rank() == 0:
+            runs.add_costs(run_folder, **training.costs())
+            write_result(run_folder, result)
+        barrier()
     return result
 
 
@@ -77,9 +82,10 @@ def plan(
     *,
     device: str = "auto",
     data_root: Path | None = None,
+    processes: int | None = None,
 ) -> dict[str, Any]:
     """What `fit` would do, after the same checks of settings, weights and device; writes nothing."""
-    identity = identify(settings, datasets, device=device, data_root=data_root)
+    identity = identify(settings, datasets, device=device, data_root=data_root, processes=processes)
     runs.check_run(run_folder, settings, identity)
     done = is_finished(run_folder, identity.train_key)
     state = load_state(run_folder / STATE_FILE)
@@ -101,13 +107,23 @@ def plan(
 
 
 def identify(
-    settings: TrainSettings, datasets: Sequence[ReidDataset], *, device: str = "auto", data_root: Path | None = None
+    settings: TrainSettings,
+    datasets: Sequence[ReidDataset],
+    *,
+    device: str = "auto",
+    data_root: Path | None = None,
+    processes: int | None = None,
 ) -> RunIdentity:
-    """What the training is a function of, and its key. Raises ReidError for weights, sets or a device that are not there."""
+    """What the training is a function of, and its key. Raises ReidError for weights, sets or a device that are not there.
+
+    `processes`: how many train together (default: as many as were started); they are part of the device type, because
+    batch normalisation sees each one's share of a batch.
+    """
     names = [dataset.name for dataset in datasets]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"training sets must be named, and each once; got {', '.join(names) or 'none'}.")
-    device_type = pick_device(device).type
+    processes = processes or num_processes()
+    device_type = pick_device(device).type + (f" x {processes}" if processes > 1 else "")
     start = weights_path(settings.weights, settings.backbone)
     weights_sha256 = None if start is None else sha256_file(start)
     norm_set = _norm_set(settings, datasets, data_root)

@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from reid_data.datasets.card import tool_version
+from reid_data.errors import EnvironmentFault
 from reid_data.transforms import draw_seed, train_transform
 from reid_train import run_folder as runs
 from reid_train.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
 from reid_train.config import TrainSettings
 from reid_train.data import Batch, EpochBatches, TrainingSet, iterate
-from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, train_epoch
+from reid_train.distributed import num_processes, rank
+from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
 from reid_train.features import Extraction, class_centroids, extract
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.results import RunResult
@@ -115,12 +117,20 @@ class Training:
         done = self._resume()
         if done == 0 and self.settings.classifier_init != "normal":
             self._start_from_centroids(workers)
-        runs.write_log(self.run_folder, self.rows)
+        if rank() == 0:
+            runs.write_log(self.run_folder, self.rows)
         for epoch in range(done + 1, self.settings.epochs + 1):
             before = time.monotonic()
-            row = self._epoch(epoch, loaders, progress)
+            try:
+                row = self._epoch(epoch, loaders, progress)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise EnvironmentFault(self._what_fits()) from error
             self.seconds += time.monotonic() - before
             self.rows.append({"event": "epoch", "epoch": epoch, **row})
+            if rank() > 0:
+                continue
             logger.info(_epoch_line(epoch, self.settings.epochs, row))
             if epoch % self.settings.checkpoint_every == 0 or epoch == self.settings.epochs:
                 self._checkpoint(epoch)
@@ -157,6 +167,23 @@ class Training:
                 watch=watch,
             )
 
+    def _what_fits(self) -> str:
+        """The message after running out of memory: the batch that did not fit, and the largest that does."""
+        settings, share = self.settings, num_processes()
+        self.optimiser.zero_grad(set_to_none=True)
+        smaller = [settings.batch_ids >> half for half in range(1, settings.batch_ids.bit_length())]
+        images = settings.batch_images
+        size, arithmetic = settings.height_width, self.arithmetic
+        found = next((ids for ids in smaller if fits(self.net, ids * images // share, size, arithmetic)), None)
+        fitting = (
+            f"--batch-ids {found} fits." if found else f"not even {images} images fit: lower --batch-images or --size."
+        )
+        return (
+            f"out of memory on {arithmetic.device} with {settings.batch_size} images of {settings.size} (--batch-ids "
+            f"{settings.batch_ids} --batch-images {images}): {fitting} The batch is a setting, so it is not changed for you; "
+            "--accumulation 2 averages the gradients of two batches."
+        )
+
     def batches(self, epoch: int, loaders: int) -> Iterator[Batch]:
         """The batches of an epoch: what to draw by the sampler, how to change it by the transform."""
         settings, images = self.settings, self.images
@@ -175,7 +202,7 @@ class Training:
             plan = random_plan(
                 len(images.records), batch_size=settings.batch_size, iterations=count, seed=settings.seed, epoch=epoch
             )
-        numbers, positions = shard(plan, 0, 1)
+        numbers, positions = shard(plan, rank(), num_processes())
         epoch_batches = EpochBatches(images, self.transform, numbers, positions, seed=settings.seed, epoch=epoch)
         return iterate(epoch_batches, loaders)
 

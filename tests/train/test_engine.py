@@ -9,7 +9,16 @@ from torch import Tensor
 
 from reid_data.errors import InputError, UsageError
 from reid_train.data import Batch
-from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, resolve_amp, train_epoch
+from reid_train.engine import (
+    Arithmetic,
+    Objective,
+    StepValues,
+    build_optimiser,
+    fits,
+    is_out_of_memory,
+    resolve_amp,
+    train_epoch,
+)
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
@@ -192,3 +201,20 @@ def test_autocast_on_a_cpu_trains() -> None:
         arithmetic=Arithmetic(CPU, "bf16", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
     )
     assert math.isfinite(row["loss"])
+
+
+def test_what_fits_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make_net()
+    arithmetic = Arithmetic(CPU, "none", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    real = net.backbone.forward
+
+    def limited(images: Tensor) -> Tensor:
+        if len(images) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(images)
+
+    monkeypatch.setattr(net.backbone, "forward", limited)
+    assert [fits(net, size, (32, 16), arithmetic) for size in (16, 9, 8, 2)] == [False, False, True, True]
+    assert all(parameter.grad is None for parameter in net.parameters())
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))

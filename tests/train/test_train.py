@@ -16,6 +16,7 @@ from reid_data.records import ReidDataset
 from reid_train import data, decode
 from reid_train.checkpoint import load_model, load_state
 from reid_train.data import class_map, load_training_set, take_first, take_part
+from reid_train.model import reid_net
 from reid_train.results import read_result
 from reid_train.run_folder import read_log, train_key
 from reid_train.train import fit, identify, is_finished, load_trained, plan
@@ -389,6 +390,23 @@ def test_training_images_are_read_as_they_are(tiny: ReidDataset) -> None:
     images = load_training_set([tiny], (32, 16))
     assert images.pixels is not None
     np.testing.assert_array_equal(images.pixels[5], read_record(images.records[5]))
+
+
+def test_out_of_memory_names_the_batch_that_fits(
+    tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = reid_net.AveragePool.forward
+
+    def limited(self: reid_net.AveragePool, maps: torch.Tensor) -> torch.Tensor:
+        if len(maps) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, maps)
+
+    monkeypatch.setattr(reid_net.AveragePool, "forward", limited)
+    with pytest.raises(EnvironmentFault, match=r"out of memory on cpu with 8 images of 32x16 .*: --batch-ids 2 fits"):
+        run(tmp_path / "a", tiny)
+    with pytest.raises(EnvironmentFault, match=r"not even 6 images fit: lower --batch-images"):
+        run(tmp_path / "b", tiny, batch_images=6)
 
 
 def test_devices() -> None:
