@@ -170,6 +170,7 @@ def print_evaluation(document: dict[str, Any], as_json: bool) -> None:
 @click.option(
     "--metric", type=click.Choice(["cosine", "euclidean"]), default="cosine", show_default=True, help="Distance."
 )
+@click.option("--no-camera", is_flag=True, help="Images from the query's own camera count, too.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.png", help="Picture to write.")
 @_runs_option
 @data_root_option
@@ -181,6 +182,7 @@ def rank(
     top: int,
     num: int,
     metric: str,
+    no_camera: bool,
     out: Path,
     runs: Path,
     data_root: Path,
@@ -203,9 +205,9 @@ def rank(
         raise InputError(
             f"'{where}' has no query_paths and gallery_paths, so there are no images to show. Write it with them."
         )
-    result = evaluate(*values.arrays(), metric=metric)
+    result = evaluate(*values.arrays(), metric=metric, protocol="no-camera" if no_camera else "standard")
     chosen = worst_first(result.ap, num)
-    lists = ranked_lists(values.arrays(), result.ap, chosen, top=top, metric=metric)
+    lists = ranked_lists(values.arrays(), result.ap, chosen, top=top, metric=metric, camera_rule=not no_camera)
     starts = _image_folders(images, test, data_root)
     picture = draw_lists(lists, _opener(values.query_paths, starts), _opener(values.gallery_paths, starts))
     write_image(out, picture)
@@ -222,8 +224,8 @@ def _cached_features(run: str | None, test: str | None, runs: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise InputError(
-        f"no features in '{folder}'. Extract them first, 'reid-train extract {run} --test {test} --out FILE', "
-        "and name that file with --features."
+        f"no features in '{folder}'. Extract them first, 'reid-train extract {run} {test}', "
+        "or name a feature file with --features."
     )
 
 

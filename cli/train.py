@@ -5,6 +5,7 @@ import click
 from .errors import run
 from .fit import fit
 from .grid import matrix
+from .judge import compare, rank
 from .model import evaluate, extract, fetch_weights
 from .options import Commands
 from .settings import options
@@ -26,6 +27,8 @@ def app() -> None:
 app.add_command(fit)
 app.add_command(evaluate)
 app.add_command(extract)
+app.add_command(compare)
+app.add_command(rank)
 app.add_command(matrix)
 app.add_command(options)
 app.add_command(fetch_weights)

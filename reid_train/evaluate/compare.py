@@ -21,7 +21,7 @@ LEVEL = 0.05
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run or result: its per-query rows by test set, and its settings (flat; None where it has no result.json)."""
+    """One run or result: its per-query rows by test set, and what it was made from (None where it has no result.json)."""
 
     name: str
     tests: dict[str, PerQuery]
@@ -106,9 +106,10 @@ def compare(
         raise InputError(
             f"no common result on {', '.join(missing) or 'any test set'}. There are {have}. Evaluate the missing ones."
         )
-    settings, warnings = _settings_differences(first, second)
+    chosen = sorted(tests or common)
+    settings, warnings = _settings_differences(first, second, chosen)
     compared = []
-    for test in sorted(tests or common):
+    for test in chosen:
         left, right = ([outcome.tests[test] for outcome in side] for side in (first, second))
         reference = left[0]
         aligned = [_aligned(reference, rows, test) for rows in (*left, *right)]
@@ -190,17 +191,28 @@ def _aligned(reference: PerQuery, rows: PerQuery, test: str) -> PerQuery:
 
 
 def _settings(folder: Path) -> dict[str, Any] | None:
-    """The flat settings in the result.json of `folder` or of the run that it belongs to."""
+    """What the result.json of `folder`, or of the run that it belongs to, says it is a result of: see `_made_from`."""
     for place in (folder, folder.parent.parent):
         path = place / RESULT_FILE
         if path.is_file():
             try:
-                return _flat(json.loads(path.read_text(encoding="utf-8")).get("settings", {}))
-            except (OSError, ValueError, AttributeError) as error:
+                return _made_from(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, AttributeError, TypeError) as error:
                 raise InputError(
                     f"'{printable(path)}' is not readable as a result: {error}. Evaluate again to write it."
                 ) from error
     return None
+
+
+def _made_from(document: dict[str, Any]) -> dict[str, Any]:
+    """Settings, flat, with the training sets, their content, the weights; and as `test/<set>/...` how each test was made."""
+    flat = _flat(document.get("settings", {}))
+    flat |= {key: document[key] for key in ("train_sets", "weights_sha256", "device_type") if key in document}
+    flat |= {f"content of {name}": digest for name, digest in document.get("digests", {}).items()}
+    for test, entry in document.get("tests", {}).items():
+        flat |= {f"test/{test}/{key}": value for key, value in _flat(entry.get("settings", {})).items()}
+        flat |= {f"test/{test}/content of {test} (test)": entry.get("digest")}
+    return flat
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
@@ -214,34 +226,54 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _settings_differences(
-    first: Sequence[Outcome], second: Sequence[Outcome]
+    first: Sequence[Outcome], second: Sequence[Outcome], tests: Sequence[str]
 ) -> tuple[dict[str, tuple[Any, Any]], list[str]]:
     """What differs, (A's, B's) with a list where a side's runs differ among themselves; and warnings about it."""
     unknown = sorted({outcome.name for outcome in (*first, *second) if outcome.settings is None})
     if unknown:
-        return {}, [
-            f"no {RESULT_FILE} beside {', '.join(map(printable, unknown))}: which settings differ is not known."
-        ]
-    differences, warnings = {}, []
-    for key in sorted({key for outcome in (*first, *second) for key in outcome.settings or ()}):
-        left, right = (
-            sorted({json.dumps((outcome.settings or {}).get(key)) for outcome in side}) for side in (first, second)
-        )
-        if key == "name" or left == right:
-            continue
-        differences[key] = (_values_of(left), _values_of(right))
+        names = ", ".join(map(printable, unknown))
+        return {}, [f"no {RESULT_FILE} beside {names}: which settings differ is not known."]
+    sides = [_texts(side, tests) for side in (first, second)]
+    differences = {}
+    for key in sorted(set(sides[0]) | set(sides[1])):
+        left, right = (side.get(key, ["null"]) for side in sides)
+        only_here = key.startswith("content of ") and not (key in sides[0] and key in sides[1])
+        if left != right and not only_here:
+            differences[key] = (_values_of(left), _values_of(right))
+    if "weights" in differences:
+        differences.pop("weights_sha256", None)
+    return differences, _settings_warnings(differences, one_each=len(first) == len(second) == 1)
+
+
+def _texts(side: Sequence[Outcome], tests: Sequence[str]) -> dict[str, list[str]]:
+    """Setting -> its values, as JSON, over the runs of a side; what a test says goes before what the training says."""
+    values: dict[str, set[str]] = {}
+    for outcome in side:
+        settings = outcome.settings or {}
+        flat = {key: value for key, value in settings.items() if not key.startswith("test/") and key != "name"}
+        for test in tests:
+            prefix = f"test/{test}/"
+            here = {key.removeprefix(prefix): value for key, value in settings.items() if key.startswith(prefix)}
+            for key, value in {**flat, **here}.items():
+                values.setdefault(key, set()).add(json.dumps(value, sort_keys=True))
+    return {key: sorted(texts) for key, texts in values.items()}
+
+
+def _settings_warnings(differences: dict[str, tuple[Any, Any]], *, one_each: bool) -> list[str]:
+    warnings = []
     others = [key for key in differences if not _is_seed(key)]
     if len(others) > 1:
         warnings.append(
             f"{len(others)} settings differ ({', '.join(others)}): the difference cannot be put down to one of them."
         )
-    elif not others and differences:
+    if differences and not others:
         warnings.append("only the seed differs: this is what chance alone does.")
-    if others and len(first) == len(second) == 1:
+    if others and one_each:
         warnings.append(
-            "one seed on each side: the interval speaks of other people, not of other seeds. Give several, A1,A2,A3 B1,B2,B3."
+            "one seed on each side: the interval speaks of other people, not of other seeds. "
+            "Give several: A1,A2,A3 B1,B2,B3."
         )
-    return differences, warnings
+    return warnings
 
 
 def _is_seed(key: str) -> bool:

@@ -159,3 +159,36 @@ def test_command(runs):
     assert document["tests"]["market"]["differences"]["mAP"]["low"] > 0
     again = CliRunner().invoke(compare_command, [*arguments, "--json"], catch_exceptions=False).stdout
     assert json.loads(again) == document
+
+
+def test_training_sets_their_content_and_test_settings_are_settings_too(runs):
+    def document(train, digest, metric, test_digest="t"):
+        return {
+            "settings": {"lr": 0.1, "metric": "cosine", "weights": "imagenet"},
+            "train_sets": train,
+            "digests": dict.fromkeys(train, digest),
+            "weights_sha256": "w",
+            "tests": {
+                "market": {"settings": {"metric": metric}, "digest": test_digest},
+                "duke": {"settings": {"metric": "euclidean"}, "digest": "u"},
+            },
+        }
+
+    for name, content in (
+        ("m", document(["market"], "d", "cosine")),
+        ("c", document(["composite"], "e", "cosine")),
+        ("changed", document(["market"], "f", "euclidean", "v")),
+    ):
+        write_run(runs / name, ap_of(1))
+        (runs / name / "result.json").write_text(json.dumps(content))
+    found = compare(outcomes(runs, "m"), outcomes(runs, "c"), resamples=100)
+    assert found.settings == {"train_sets": (["market"], ["composite"])}
+    found = compare(outcomes(runs, "m"), outcomes(runs, "changed"), resamples=100)
+    assert found.settings == {
+        "content of market": ("d", "f"),
+        "content of market (test)": ("t", "v"),
+        "metric": ("cosine", "euclidean"),
+    }
+    (runs / "m" / "result.json").write_text("[1]")
+    with pytest.raises(InputError, match="is not readable as a result"):
+        read_outcome("m", runs)

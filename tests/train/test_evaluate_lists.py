@@ -184,5 +184,5 @@ def test_rank_without_paths_or_features_says_what_to_do(tmp_path):
         CliRunner().invoke(rank, ["--features", str(path), *out], catch_exceptions=False)
     with pytest.raises(UsageError, match="name a run and a test set"):
         CliRunner().invoke(rank, out, catch_exceptions=False)
-    with pytest.raises(InputError, match="reid-train extract base --test market --out FILE"):
+    with pytest.raises(InputError, match="reid-train extract base market"):
         CliRunner().invoke(rank, ["base", "--test", "market", "--runs", str(tmp_path), *out], catch_exceptions=False)
