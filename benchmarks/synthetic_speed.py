@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 
 from reid_data.synth.appearance import draw_appearance
+from reid_data.synth.backdrop import Nuisance
 from reid_data.synth.camera import draw_look
-from reid_data.synth.crop import Nuisance, compose
+from reid_data.synth.crop import compose
 from reid_data.synth.generate import generate
 from reid_data.synth.scene import NETWORKS, draw_scene
 

@@ -6,34 +6,28 @@ and people in front. The plate is painted the same without the target and the ta
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from reid_data.synth.appearance import Appearance, draw_appearance
-from reid_data.synth.brush import Brush, foliage_strip
+from reid_data.synth.backdrop import (
+    SIZE,
+    Nuisance,
+    Window,
+    canvas_at,
+    clutter,
+    cut,
+    draw_window,
+    elsewhere,
+    liven,
+    painted_layer,
+)
+from reid_data.synth.brush import foliage_strip
 from reid_data.synth.camera import Look, develop, draw_shot, optics
 from reid_data.synth.figure import Drawing, draw_figure
-from reid_data.synth.ground import Lens
 from reid_data.synth.pose import draw_pose
-from reid_data.synth.raster import Canvas, View
-from reid_data.synth.scene import FARTHEST, NEAREST, Scene
+from reid_data.synth.raster import View
+from reid_data.synth.scene import Scene
 from reid_data.synth.scenery import PAINTERS
-
-SIZE = (128, 64)
-"""Size of every picture: (height, width)."""
-
-
-@dataclass(frozen=True)
-class Nuisance:
-    """How much goes wrong in the pictures: chances of other people, things in front, cut-off people; `spread` of
-    the camera's deviations and `loose` of the box (1 as a detector's); `stretch` (mean, spread) of the logarithm of how
-    much the crop is widened, as boxes narrower than 1:2 are."""
-
-    others: float = 0.16
-    occluders: float = 0.08
-    spread: float = 1.0
-    loose: float = 1.0
-    stretch: tuple[float, float] = (0.15, 0.09)
 
 
 @dataclass(frozen=True)
@@ -45,61 +39,6 @@ class Picture:
     plate: np.ndarray
     alpha: np.ndarray
     quality: int
-
-
-@dataclass(frozen=True)
-class Window:
-    """Where a crop lies: a person's `foot` (column, row) in the scene, `box` = (left, top, height, width) in scene pixels."""
-
-    foot: tuple[float, float]
-    distance: float
-    box: tuple[float, float, float, float]
-
-
-def draw_window(lens: Lens, stature: float, rng: np.random.Generator, nuisance: Nuisance) -> Window:
-    """A place to stand and a detector's box around a person there: tight, a little off, now and then cutting."""
-    loose = nuisance.loose
-    lowest = 0.93 * lens.size[0]
-    nearest = max(NEAREST, lens.focal * lens.height / (lowest - lens.horizon))
-    distance = float(rng.uniform(nearest, FARTHEST))
-    scale = lens.scale(distance)
-    tall = stature * scale
-    row = lens.row(distance)
-    above = rng.uniform(0.0, 0.055) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.25 else 0) * loose
-    below = rng.uniform(-0.005, 0.045) + (abs(rng.normal(0, 0.05)) if rng.uniform() < 0.2 else 0) * loose
-    if rng.uniform() < 0.07 * loose:
-        below -= rng.uniform(0.05, 0.22)
-    if rng.uniform() < 0.03 * loose:
-        above -= rng.uniform(0.03, 0.08)
-    height = tall * (1 + above + below)
-    width = height / 2 / float(np.exp(rng.normal(*nuisance.stretch)))
-    margin = width / 2 + 4
-    column = float(rng.uniform(margin, lens.size[1] - margin))
-    top = row - tall * (1 + above)
-    left = column - width / 2 + float(rng.normal(0, 0.03)) * height * loose
-    return Window((column, row), distance, (float(left), float(top), float(height), float(width)))
-
-
-def cut(scene: Scene, window: Window) -> np.ndarray:
-    """The window of the scene as (128, 64, 3) float32; what lies outside the scene repeats its edge."""
-    left, top, height, width = window.box
-    grow = SIZE[0] / height
-    matrix = np.array([[width / SIZE[1], 0, left], [0, 1 / grow, top]])
-    image = scene.image
-    if grow < 0.75:
-        image = cv2.GaussianBlur(image, (0, 0), 0.45 / grow)
-    found = cv2.warpAffine(
-        image, matrix, SIZE[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    return found.astype(np.float32)
-
-
-def canvas_at(window: Window, lens: Lens, distance: float, column: float) -> Canvas:
-    """The raster of a person who stands at a `distance` in the `column` of the scene."""
-    left, top, height, width = window.box
-    grow, across = SIZE[0] / height, SIZE[1] / width
-    foot = ((column - left) * across, (lens.row(distance) - top) * grow)
-    return Canvas(SIZE, lens.scale(distance) * grow, foot, across / grow)
 
 
 def draw_person(
@@ -136,7 +75,9 @@ def paint(
     picture = alpha * person + (1 - alpha) * (1 - shadow) * plate."""
     stature = person.body.stature if person is not None else 1.7
     window = draw_window(scene.lens, stature, rng, nuisance)
-    plate = cut(scene, window)
+    plate = elsewhere(scene, window, rng) if rng.uniform() < nuisance.wild else cut(scene, window.box)
+    if rng.uniform() < nuisance.wild:
+        plate = liven(clutter(plate, scene, window, rng), rng)
     behind, front = _others(scene, window, rng, nuisance, empty=person is None)
     for drawing in behind:
         plate = _over(plate, drawing)
@@ -197,20 +138,13 @@ def _others(
 
 def _occluder(scene: Scene, window: Window, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """A thing between camera and target: (colour times cover (H, W, 3), cover (H, W)), float32."""
-    factor = 2
-    brush = Brush.blank((SIZE[0] * factor, SIZE[1] * factor))
     kind = str(rng.choice(["pole", "railing", "hedge", "bicycle", "bollard", "leaves", "leaves", "flowers"]))
     if kind == "leaves":
-        foliage_strip(brush, rng)
-    else:
-        nearer = window.distance * float(rng.uniform(0.70, 0.92))
-        canvas = canvas_at(window, scene.lens, nearer, window.foot[0])
-        x = SIZE[1] * float(
-            rng.choice([rng.uniform(-0.05, 0.3), rng.uniform(0.7, 1.05)])
-            if kind not in ("railing", "hedge")
-            else rng.uniform(0, 1)
-        )
-        PAINTERS[kind](brush, x * factor, canvas.foot[1] * factor, canvas.scale * factor, rng)
-    cover = cv2.resize(brush.mask, SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    colour = cv2.resize(brush.image, SIZE[::-1], interpolation=cv2.INTER_AREA).astype(np.float32)
-    return colour, cover
+        return painted_layer(lambda brush, factor: foliage_strip(brush, rng))
+    nearer = window.distance * float(rng.uniform(0.70, 0.92))
+    canvas = canvas_at(window, scene.lens, nearer, window.foot[0])
+    aside = rng.choice([rng.uniform(-0.05, 0.3), rng.uniform(0.7, 1.05)])
+    x = SIZE[1] * float(rng.uniform(0, 1) if kind in ("railing", "hedge") else aside)
+    return painted_layer(
+        lambda brush, factor: PAINTERS[kind](brush, x * factor, canvas.foot[1] * factor, canvas.scale * factor, rng)
+    )

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from reid_data.synth.appearance import Appearance
+from reid_data.synth.brush import noise
 from reid_data.synth.carried import bicycle
 from reid_data.synth.cloth import fold_maps
 from reid_data.synth.pose import Pose
@@ -21,7 +22,8 @@ class Light:
     """The light of a scene, the same for people and ground.
 
     `direction` (3,) unit vector towards the sun (x right, y up, z to the camera); `key` and `ambient` strengths;
-    `sky` and `bounce` linear colours of the light from above and from the ground; `hard` 0 (overcast) .. 1 (sun).
+    `sky` and `bounce` linear colours of the light from above and from the ground; `hard` 0 (overcast) .. 1 (sun);
+    `patchy` 0..1: how much of the sun leaves and branches take away, in patches.
     """
 
     direction: tuple[float, float, float]
@@ -30,6 +32,7 @@ class Light:
     sky: tuple[float, float, float]
     bounce: tuple[float, float, float]
     hard: float
+    patchy: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ def shade(seen: Buffers, surfaces: list[Surface], light: Light, canvas: Canvas) 
     wrap = 0.35 * (1 - light.hard)
     towards = np.clip((dot(normal, sun) + wrap) / (1 + wrap), 0, 1)
     ambient_occlusion, sun_occlusion = _occlusion(seen, light, canvas)
+    if light.patchy:
+        sun_occlusion = sun_occlusion * (1 - light.patchy * _leaf_shadow(seen, canvas))
     hemisphere = (0.5 + 0.5 * up)[:, None] * np.asarray(light.sky, np.float32) + (0.5 - 0.5 * up)[:, None] * np.asarray(
         light.bounce, np.float32
     )
@@ -139,6 +144,18 @@ def _bend(normal: np.ndarray, slope: np.ndarray) -> np.ndarray:
     around = cross(normal, down)
     bent = normal - slope[:, :1] * around - slope[:, 1:2] * down
     return bent / np.sqrt(np.einsum("ij,ij->i", bent, bent))[:, None]
+
+
+def _leaf_shadow(seen: Buffers, canvas: Canvas) -> np.ndarray:
+    """Shadow (N,) 0..1 of leaves on a person: soft patches some twenty centimetres wide, other ones at every place."""
+    grain = 256 / (3.0 * canvas.scale)
+    start = int(canvas.foot[0] * 37 + canvas.foot[1] * 91)
+    row, column = seen.pixel // canvas.size[1], seen.pixel % canvas.size[1]
+    tile = noise(0, 1.6)
+    found = tile[
+        (row * grain + start % 256).astype(np.int64) % 256, (column * grain + start // 7 % 256).astype(np.int64) % 256
+    ]
+    return np.clip(0.5 + 1.6 * found, 0, 1)
 
 
 def _occlusion(seen: Buffers, light: Light, canvas: Canvas) -> tuple[np.ndarray, np.ndarray]:

@@ -26,8 +26,9 @@ from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
 from reid_data.parallel import ordered_map
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
 from reid_data.synth.appearance import draw_appearance
+from reid_data.synth.backdrop import Nuisance
 from reid_data.synth.camera import draw_look
-from reid_data.synth.crop import Nuisance, Picture, compose
+from reid_data.synth.crop import Picture, compose
 from reid_data.synth.layout import Job, plan_set
 from reid_data.synth.scene import Scene, draw_scene, network_of
 
@@ -190,7 +191,8 @@ def _swap_in(building: Path, root: Path) -> None:
 
 @lru_cache(maxsize=128)
 def _pool_scene(seed: int, network: str, camera: int, number: int) -> Scene:
-    return draw_scene(seed, network, camera, number)
+    """Every scene of the pool is a site of its own, with its own height and light."""
+    return draw_scene(seed + 7919 * (number + 1), network, camera, number)
 
 
 def sample(seed: int, index: int, network: str, *, empty: float = 0.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -205,7 +207,7 @@ def sample(seed: int, index: int, network: str, *, empty: float = 0.0) -> tuple[
     scene = _pool_scene(seed, network, camera, number)
     person = None if rng.uniform() < empty else draw_appearance(int(rng.integers(2**31)), network, 1)
     look = draw_look(int(rng.integers(2**31)), network, camera, spread=1.8)
-    nuisance = Nuisance(others=0.35, occluders=0.15, spread=1.8, loose=1.5, stretch=(0.08, 0.13))
+    nuisance = Nuisance(others=0.45, occluders=0.15, spread=1.8, loose=1.5, stretch=(0.08, 0.13), wild=0.55)
     picture = compose(person, scene, look, rng, nuisance, float(rng.uniform(0, 2 * np.pi)))
     image = decode_image(encode_jpeg(picture.image, picture.quality))
     if rng.uniform() < 0.5:

@@ -98,7 +98,7 @@ def draw_scene(seed: int, network: str, camera: int, number: int) -> Scene:
     plan = network_of(network)
     site = np.random.default_rng([seed & 0xFFFFFFFF, zlib.crc32(network.encode()), camera, 21])
     rng = np.random.default_rng([seed & 0xFFFFFFFF, zlib.crc32(network.encode()), camera, 22, number])
-    height, horizon = float(site.uniform(1.7, 3.0)), float(site.uniform(95, 150))
+    height, horizon = float(site.uniform(1.5, 2.9)), float(site.uniform(95, 150))
     lens = Lens(SIZE, horizon + float(rng.normal(0, 4)), 900.0, height)
     walls = [str(name) for name in site.choice(plan.walls, 2)]
     ground = str(site.choice(plan.grounds))
@@ -112,6 +112,7 @@ def draw_scene(seed: int, network: str, camera: int, number: int) -> Scene:
     _back(image, lens, rng, str(rng.choice(walls)), plan)
     _fronts(image, lens, rng, walls)
     _things(image, lens, rng, plan)
+    _sun_patches(image, rng, light)
     return Scene(_air(image, rng), lens, light)
 
 
@@ -122,11 +123,12 @@ def _light(site: np.random.Generator, rng: np.random.Generator) -> Light:
     direction /= np.linalg.norm(direction)
     return Light(
         direction=(float(direction[0]), float(direction[1]), float(direction[2])),
-        key=0.42 + 0.60 * hard,
-        ambient=0.92 - 0.34 * hard,
+        key=0.42 + 0.72 * hard,
+        ambient=0.92 - 0.42 * hard,
         sky=(0.96, 1.0, 1.06),
         bounce=(0.50, 0.47, 0.43),
         hard=hard,
+        patchy=float(rng.choice([0.0, rng.uniform(0.4, 0.9)])) if hard > 0.3 else 0.0,
     )
 
 
@@ -243,6 +245,14 @@ def _things(image: np.ndarray, lens: Lens, rng: np.random.Generator, plan: Netwo
     for distance in np.sort(rng.uniform(FARTHEST - 0.8, 19, count))[::-1]:
         x = lens.column(float(rng.uniform(-0.75, 0.75)) * distance, distance)
         PAINTERS[str(rng.choice(plan.things))](brush, x, lens.row(distance), lens.scale(distance), rng)
+
+
+def _sun_patches(image: np.ndarray, rng: np.random.Generator, light: Light) -> None:
+    """Light and shade of trees and clouds on everything upright too, the stronger the sun."""
+    patch = noise_patch(rng, (SIZE[0] // 4, SIZE[1] // 4), float(rng.uniform(0.4, 1.5)), 1.4)
+    factor = 1 + (0.06 + 0.30 * max(light.patchy, 0.3 * light.hard)) * np.clip(patch * 1.5, -1, 1)
+    factor = cv2.resize(factor.astype(np.float32), SIZE[::-1], interpolation=cv2.INTER_LINEAR)
+    image[:] = cv2.multiply(image, cv2.merge([factor] * 3), dtype=cv2.CV_8U)
 
 
 def _air(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

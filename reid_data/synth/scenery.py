@@ -259,6 +259,23 @@ def car(brush: Brush, x: float, y: float, s: float, rng: np.random.Generator) ->
     brush.ellipse(*at([(-long + 0.08, 0.7)])[0], 0.07 * s, 0.08 * s, (170, 36, 36))
 
 
+def pillar(brush: Brush, x: float, y: float, s: float, rng: np.random.Generator) -> None:
+    """A column, a gatepost or a dark door jamb: about as wide as a person."""
+    half, tall = rng.uniform(0.12, 0.4) * s, rng.uniform(1.6, 5.0) * s
+    colour = jitter(
+        rng, [(196, 188, 170), (120, 116, 110), (140, 80, 62), (56, 54, 52), (222, 220, 214)][int(rng.integers(5))], 12
+    )
+    brush.darken(x, y, half * 1.8, half * 0.5, 0.4)
+    for part in range(8):
+        left = x - half + part * half / 4
+        shade = 1.15 - 0.5 * abs(part / 7 - rng.uniform(0.2, 0.4))
+        brush.box(left, y - tall, left + half / 4 + 0.5, y, tone(colour, shade))
+    for level in np.arange(0, tall, max(rng.uniform(0.2, 0.5) * s, 2)):
+        brush.line([(x - half, y - level), (x + half, y - level)], tone(colour, rng.uniform(0.6, 0.9)), 1)
+    brush.box(x - half * 1.2, y - 0.15 * s, x + half * 1.2, y, tone(colour, 0.9))
+    brush.box(x - half * 1.2, y - tall, x + half * 1.2, y - tall + 0.12 * s, tone(colour, 1.1))
+
+
 def low_wall(brush: Brush, x: float, y: float, s: float, rng: np.random.Generator) -> None:
     """A low wall or a flight of steps."""
     wide, step = rng.uniform(3, 9) * s, rng.uniform(0.14, 0.18) * s
@@ -301,5 +318,5 @@ def stall(brush: Brush, x: float, y: float, s: float, rng: np.random.Generator) 
 
 PAINTERS = {
     "tree": tree, "hedge": hedge, "flowers": flower_bed, "bicycle": bicycle, "bike row": bike_row, "railing": railing, "pole": pole,
-    "sign": sign, "bollard": bollard, "bin": bin_, "bench": bench, "car": car, "low wall": low_wall, "stall": stall,
+    "sign": sign, "bollard": bollard, "bin": bin_, "bench": bench, "car": car, "low wall": low_wall, "stall": stall, "pillar": pillar,
 }  # fmt: skip

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from reid_data.synth.appearance import draw_appearance
+from reid_data.synth.backdrop import Nuisance
 from reid_data.synth.camera import draw_look, draw_shot, optics
-from reid_data.synth.crop import Nuisance, compose, paint
+from reid_data.synth.crop import compose, paint
 from reid_data.synth.figure import Light, draw_figure
 from reid_data.synth.pose import draw_pose, skeleton
 from reid_data.synth.raster import Canvas, View, gather, splat
