@@ -25,7 +25,7 @@ def feather(alpha: np.ndarray) -> np.ndarray:
     edge = np.count_nonzero((pulled > 0.05) & (pulled < 0.95))
     if soft > SOFT_SHARE * edge:
         return pulled
-    return cv2.GaussianBlur(pulled, (0, 0), 0.6, borderType=cv2.BORDER_REPLICATE)
+    return cv2.GaussianBlur(pulled, (0, 0), 0.45, borderType=cv2.BORDER_REPLICATE)
 
 
 def paste(image: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -21,7 +21,8 @@ _SUM_AT_50 = 3688
 def written_quality(data: bytes) -> int | None:
     """The quality 1 to 100 of JPEG bytes, as the Independent JPEG Group's software counts it; None for other formats.
 
-    Judged by the sum of the luminance table (good from about 20 up, where no entry is clipped): at quality q it is 3688 * s / 100, with s = 5000 / q below 50, else 200 - 2 q.
+    Judged by the sum of the luminance table (good from about 20 up, where no entry is clipped): at quality q it is
+    3688 * s / 100, with s = 5000 / q below 50, else 200 - 2 q.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as file:

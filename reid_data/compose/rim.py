@@ -7,6 +7,7 @@ from reid_data.compose.harmonise import luminance
 
 REACH = 2.0
 DARK = 60.0
+HEADS = 6
 
 
 def decontaminate(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -14,8 +15,8 @@ def decontaminate(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
     They hold a mixture with the old background, and the halo that sharpening in the camera left. `image`: (H, W, 3) uint8
     RGB or float32 in [0, 255]; `alpha`: (H, W) in [0, 1]; gives float32. Left alone: what has no core at least five pixels
-    wide beside it (thin limbs, loose hair, where the inside's colour is a guess), and where inside and outside are both
-    dark (hair before a dark door: replacing it paints a pale seam).
+    wide beside it (thin limbs, loose hair, where the inside's colour is a guess), the head (hair would take the face's
+    colour), and where inside and outside are both dark (replacing paints a pale seam).
     """
     pixels = image.astype(np.float32)
     solid = (alpha > 0.9).astype(np.uint8)
@@ -23,9 +24,18 @@ def decontaminate(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     inside, near = _local_mean(pixels, core)
     outside, _ = _local_mean(pixels, (alpha < 0.1).astype(np.float32))
     dark = (luminance(inside) < DARK) & (luminance(outside) < DARK)
-    weight = np.clip(near / 0.15, 0, 1) * (1 - core) * ~dark
+    weight = np.clip(near / 0.15, 0, 1) * (1 - core) * ~dark * ~_head(alpha)
     weight = weight[:, :, None]
     return weight * inside + (1 - weight) * pixels
+
+
+def _head(alpha: np.ndarray) -> np.ndarray:
+    """(H, 1) bool: the rows of the topmost sixth of the person."""
+    rows = np.flatnonzero((alpha > 0.5).any(axis=1))
+    head = np.zeros((alpha.shape[0], 1), bool)
+    if rows.size:
+        head[: rows[0] + round((rows[-1] - rows[0]) / HEADS)] = True
+    return head
 
 
 def _local_mean(pixels: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
