@@ -67,7 +67,7 @@ def matrix(
         say(f"{len(cells)} trainings ({sum(cell.done for cell in cells)} done), {len(cells) * len(sets)} tests.")
         return 0
     document = run_matrix(plan, runs / name, machine, _announcer())
-    _write_page(document, runs / name)
+    _write_tables(document, runs / name)
     _print_results(document, runs / name, as_json=as_json)
     return EXIT_FAILED_ITEMS if num_failed(document) else 0
 
@@ -123,11 +123,12 @@ def _announcer() -> Callable[[str], Progress]:
     return announce
 
 
-def _write_page(document: dict[str, Any], folder: Path) -> None:
+def _write_tables(document: dict[str, Any], folder: Path) -> None:
     from reid_data.files import write_atomic
     from reid_train.report.html import render_matrix
-    from reid_train.report.summary import as_markdown, make_table
+    from reid_train.report.summary import as_csv, as_markdown, make_table
 
+    write_atomic(folder / "results.csv", as_csv(document).encode("utf-8", "surrogateescape"))
     write_atomic(folder / "report.html", render_matrix(document).encode("utf-8", "backslashreplace"))
     text = "\n\n".join(as_markdown(make_table(document, metric)) for metric in ("mAP", "rank-1"))
     write_atomic(folder / "results.md", (text + "\n").encode("utf-8", "backslashreplace"))

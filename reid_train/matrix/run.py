@@ -12,7 +12,7 @@ from reid_data.datasets import load_dataset
 from reid_data.datasets.card import card_as_parent
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, ReidError
-from reid_data.files import make_folder, only_writer, require_space, write_atomic, write_json
+from reid_data.files import make_folder, only_writer, require_space, write_json
 from reid_data.records import ReidDataset, count_split
 from reid_train import train
 from reid_train.data import take_part
@@ -88,13 +88,11 @@ def _part(dataset: ReidDataset, share: float, seed: int) -> ReidDataset:
 
 
 def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -> dict[str, Any]:
-    """Run what is missing of `plan` and write `results.json` and `results.csv` into `folder`; the document of the former.
+    """Run what is missing of `plan` and write `results.json` into `folder`; returns that document.
 
     `announce(what)` is called before each training and test and returns where its progress goes. A cell that fails with
     a ReidError is recorded with its reason and the grid goes on.
     """
-    from reid_train.report.summary import as_csv
-
     cells, tests = prepare(plan, machine)
     document: dict[str, Any] = {
         "schema": SCHEMA,
@@ -111,7 +109,6 @@ def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -
             document["trainings"].append(row)
             document["cells"] += squares
         write_json(folder / "results.json", document)
-        write_atomic(folder / "results.csv", as_csv(document).encode("utf-8", "surrogateescape"))
     return document
 
 
@@ -120,7 +117,7 @@ def _run_cell(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Train and test one row of the grid; its entry under `trainings` and its entries under `cells`."""
     training = cell.training
-    how = {"device": machine.device, "workers": machine.workers}
+    how: dict[str, Any] = {"device": machine.device, "workers": machine.workers}
     common = {"train": training.train, "seed": training.settings.seed, "axes": dict(training.axes)}
     row: dict[str, Any] = {
         **common,
