@@ -38,7 +38,8 @@ def look_at(record: Record) -> Look:
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     crop = cv2.resize(grey, (64, 128), interpolation=cv2.INTER_AREA)
     sharpness = float(cv2.Laplacian(crop, cv2.CV_32F).var())
-    return Look("", sha256_bytes(data), *grey.shape, float(grey.mean()), sharpness, fingerprint(grey))
+    height, width = grey.shape
+    return Look("", sha256_bytes(data), height, width, float(grey.mean()), sharpness, fingerprint(grey))
 
 
 def fingerprint(grey: np.ndarray) -> bytes:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,10 @@ def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -
             document["cells"] += squares
         write_json(folder / "results.json", document)
     return document
+
+
+def _numbered(announce: Announce, place: str, what: str) -> Progress | None:
+    return announce(f"{place} {what}")
 
 
 def _run_cell(
