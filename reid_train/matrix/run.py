@@ -104,9 +104,7 @@ def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -
     }
     with only_writer(make_folder(folder)):
         for number, cell in enumerate(cells, 1):
-            row, squares = _run_cell(
-                cell, tests, machine, lambda what, n=number: announce(f"[{n}/{len(cells)}] {what}")
-            )
+            row, squares = _run_cell(cell, tests, machine, partial(_numbered, announce, f"[{number}/{len(cells)}]"))
             document["trainings"].append(row)
             document["cells"] += squares
         write_json(folder / "results.json", document)
