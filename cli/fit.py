@@ -171,6 +171,7 @@ def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Pat
 
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
+    """The sets of `--test A,B`, loaded. Raises InputError for one without query or gallery."""
     from reid_data.datasets import load_dataset
 
     sets = [load_dataset(entry, data_root) for entry in names_list(spec)]
@@ -191,6 +192,7 @@ def run_tests(
     workers: int | None,
     changes: dict[str, Any],
 ) -> "RunResult":
+    """Test the run on each set, with progress; `changes`: test settings that replace the run's own."""
     from reid_train import train
 
     for dataset in tests:

@@ -157,6 +157,30 @@ def run_folder(run: str, runs: Path) -> Path:
     return folder
 
 
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE.csv", help="Write to a file instead of stdout.")
+@runs_option
+def temperatures(run: str, out: Path | None, runs: Path) -> None:
+    """Print the effective temperature (T over the median class-weight norm) of each epoch of a run, as CSV.
+
+    The file can be replayed in another training: --temperature-schedule file:FILE.csv
+
+    \b
+    Example:
+      reid-train temperatures base --out base.csv
+      reid-train fit --train market --classifier-norm project --temperature-schedule file:base.csv --name replay
+    """
+    from reid_data.files import write_atomic
+    from reid_train.run_folder import effective_temperatures
+
+    text = effective_temperatures(run_folder(run, runs))
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        write_atomic(out, text.encode("ascii"))
+
+
 @click.command("fetch-weights")
 @click.argument("backbones", nargs=-1, metavar="[BACKBONE]...")
 def fetch_weights(backbones: tuple[str, ...]) -> None:

@@ -6,7 +6,7 @@ from .errors import run
 from .fit import fit
 from .grid import matrix
 from .judge import compare, rank
-from .model import evaluate, extract, fetch_weights
+from .model import evaluate, extract, fetch_weights, temperatures
 from .options import Commands
 from .settings import options
 
@@ -32,6 +32,7 @@ app.add_command(rank)
 app.add_command(matrix)
 app.add_command(options)
 app.add_command(fetch_weights)
+app.add_command(temperatures)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The run folder: what identifies a run, what it has finished, what may continue it.
 
-`settings.toml` and `log.jsonl` at the start, `state.pt` and `model.safetensors` at every checkpoint, then `costs.json`, and
-`result.json` last.
+`settings.toml` and `log.jsonl` at the start, `state.pt` and `model.safetensors` at every checkpoint, then `curves.png`, `costs.json`,
+and `result.json` last.
 """
 
 import functools
@@ -131,6 +131,14 @@ def read_log(run_folder: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return [json.loads(line) for line in lines]
+
+
+def effective_temperatures(run_folder: Path) -> str:
+    """The effective temperature of each finished epoch as CSV (epoch,temperature), as `file:PATH` schedules read it."""
+    rows = [row for row in read_log(run_folder) if row["event"] == "epoch"]
+    if not rows:
+        raise InputError(f"the run '{printable(run_folder)}' has no finished epoch.")
+    return "epoch,temperature\n" + "".join(f"{row['epoch']},{row['effective_temperature']!r}\n" for row in rows)
 
 
 def add_costs(run_folder: Path, **costs: Any) -> None:

@@ -69,6 +69,7 @@ def fit(
         training.run(workers, progress)
         result = training.result()
         if rank() == 0:
+            training.draw()
             runs.add_costs(run_folder, **training.costs())
             write_result(run_folder, result)
         barrier()

@@ -11,10 +11,12 @@ import torch
 
 from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault
+from reid_data.images import write_image
 from reid_data.transforms import draw_seed, train_transform
 from reid_train import run_folder as runs
 from reid_train.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
 from reid_train.config import TrainSettings
+from reid_train.curves import draw_curves
 from reid_train.data import Batch, EpochBatches, TrainingSet, iterate
 from reid_train.distributed import num_processes, rank
 from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
@@ -26,6 +28,7 @@ from reid_train.samplers import num_iterations, pk_plan, random_plan, shard
 from reid_train.schedules import DECAYS, read_temperatures, temperature_at, warmup
 
 logger = logging.getLogger("reid_train")
+CURVES_FILE = "curves.png"
 Progress = Callable[[int, int], None]
 
 
@@ -263,6 +266,10 @@ class Training:
             "epoch": epoch,
             "epochs": self.settings.epochs,
         }
+
+    def draw(self) -> None:
+        """Write `curves.png`: loss, accuracy, learning rate, temperatures and norms over the epochs."""
+        write_image(self.run_folder / CURVES_FILE, draw_curves([row for row in self.rows if row["event"] == "epoch"]))
 
     def result(self) -> RunResult:
         """The result of the finished training, without any test."""

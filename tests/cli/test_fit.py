@@ -215,6 +215,31 @@ def test_extract_training_images_and_sets_without_queries(call: Call, data_root:
     assert call("extract", "tiny", "tiny", "--out", "t.csv", *common)[0] == 2
 
 
+def test_effective_temperatures_can_be_replayed(call: Call, tmp_path: Path) -> None:
+    fit(call)
+    code, out, _ = call("temperatures", "tiny")
+    assert code == 0
+    rows = [json.loads(line) for line in (tmp_path / "runs/tiny/log.jsonl").read_text().splitlines()]
+    expected = [(row["epoch"], row["effective_temperature"]) for row in rows if row["event"] == "epoch"]
+    assert [(int(e), float(t)) for e, t in (line.split(",") for line in out.splitlines()[1:])] == expected
+    assert call("temperatures", "tiny", "--out", "t.csv") == (0, "", "")
+    code, out, _ = fit(
+        call, "--classifier-norm", "project", "--temperature-schedule", "file:t.csv", "--name", "replay", "--json"
+    )
+    assert code == 0
+    assert json.loads(out)["training"]["temperature"] == pytest.approx(expected[-1][1])
+
+
+def test_ctrl_c_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reid_train.training.train_epoch", stop)
+    code, _, err = fit(call)
+    assert code == 130
+    assert "reid-train fit --train tiny --backbone resnet18" in err
+
+
 def test_weights_are_fetched_only_by_their_command(call: Call) -> None:
     code, _, err = call("fetch-weights", "resnet34")
     assert (code, "no checked ImageNet weights" in err) == (4, True)

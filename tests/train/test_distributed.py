@@ -106,7 +106,15 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights, one_weights, atol=1e-5, rtol=1e-5)
     assert loss == pytest.approx(one_loss, abs=1e-5)
     assert run["device_type"] == "cpu x 2"
-    assert run["files"] == ["costs.json", "log.jsonl", "model.safetensors", "result.json", "settings.toml", "state.pt"]
+    assert run["files"] == [
+        "costs.json",
+        "curves.png",
+        "log.jsonl",
+        "model.safetensors",
+        "result.json",
+        "settings.toml",
+        "state.pt",
+    ]
 
 
 def test_the_failure_of_one_process_ends_all() -> None:

@@ -49,6 +49,7 @@ def test_fit_and_test_leave_the_promised_files(tiny: ReidDataset, tmp_path: Path
         "settings.toml",
         "log.jsonl",
         "model.safetensors",
+        "curves.png",
         "result.json",
         "tests/tiny/per_query.npz",
     }
