@@ -17,10 +17,12 @@ from .options import (
     seed_option,
     workers_option,
 )
+from .segmenting import device_option, make_segmenter
 
 if TYPE_CHECKING:
     from reid_data.build import Built
     from reid_data.build_settings import CompositeSettings
+    from reid_data.segment.base import Segmenter
 
 
 @click.command()
@@ -28,7 +30,16 @@ if TYPE_CHECKING:
 @click.option("--bg", required=True, metavar="SET", help="Whose backgrounds: a set's name or path.")
 @click.option("--out", default="composite", show_default=True, help="Name below the data root, or a path with a slash.")
 @data_root_option
-@click.option("--segmenter", default="grabcut", show_default=True, help="How people are cut out: grabcut, precomputed.")
+@click.option(
+    "--segmenter",
+    default="grabcut",
+    show_default=True,
+    help="How people are cut out: grabcut, precomputed, small, small-synth or sam.",
+)
+@click.option("--weights", default="", metavar="FILE", help="Another network for small: from train-segmenter.")
+@click.option("--sam-model", default="vit_h", show_default=True, help="vit_b, vit_l or vit_h.")
+@click.option("--sam-weights", default="", metavar="FILE", envvar="REID_SAM_WEIGHTS", help="SAM's published file.")
+@device_option
 @click.option("--min-quality", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Gate on masks.")
 @click.option("--pairing", default="random", show_default=True, help="Which plate: random, camera, identity.")
 @click.option("--max-reuse", type=click.IntRange(min=1), default=6, show_default=True, help="Images per plate.")
@@ -71,9 +82,8 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     from reid_data.build import build_composite
     from reid_data.datasets import load_dataset
     from reid_data.parallel import default_workers
-    from reid_data.segment import build_segmenter
 
-    settings, segmenter = _settings(options), build_segmenter(options["segmenter"])
+    settings, segmenter = _settings(options), _segmenter(options)
     people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
     for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
         say(f"Notice: {notice}")
@@ -121,6 +131,16 @@ class Stages:
             self.__exit__()
             self.name, self.line = stage, Progress(stage)
         self.line(done, total)
+
+
+def _segmenter(options: dict[str, Any]) -> "Segmenter":
+    """The segmenter asked for; torch is imported only for those that are networks."""
+    from reid_data.segment import build_segmenter
+
+    name = options["segmenter"]
+    if name in ("grabcut", "precomputed") and not options["weights"]:
+        return build_segmenter(name)
+    return make_segmenter(name, {**options, "flip": False})
 
 
 def _settings(options: dict[str, Any]) -> "CompositeSettings":
@@ -201,7 +221,6 @@ def preview(name: str, num: int, out: Path | None, data_root: Path) -> None:
     from reid_data.errors import InputError
     from reid_data.images import write_image
     from reid_data.manifest import read_manifest
-    from reid_data.segment import build_segmenter
 
     root = output_path(name, data_root)
     manifest = read_manifest(root)
@@ -211,7 +230,7 @@ def preview(name: str, num: int, out: Path | None, data_root: Path) -> None:
         )
     sources = manifest.header["sources"]
     people, scenes = (load_source(root, sources[role], data_root) for role in ("foreground", "background"))
-    strips = composite_strips(root, people, scenes, build_segmenter(manifest.header["settings"]["segmenter"]), num)
+    strips = composite_strips(root, people, scenes, num)
     target = out or root.parent / f"{root.name}-preview.jpg"
     write_image(target, contact_sheet(strips))
     click.echo(str(target))

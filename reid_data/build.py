@@ -93,7 +93,6 @@ def build_composite(
             found = inspect_output(out, COMMAND, fingerprint)
         done, length = trusted_rows(found, "image")
         jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[len(done) :]]
-        workers = min(workers, segmenter.max_workers or workers)
         with ManifestWriter(out, length) as manifest:
             tools = (segmenter, settings.steps, str(out))
             for row in ordered_map(_compose_one, jobs, workers, initializer=_start, initargs=tools):

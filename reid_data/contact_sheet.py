@@ -1,5 +1,6 @@
 """Contact sheets: rows of pictures to look at."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,13 +9,14 @@ import cv2
 import numpy as np
 
 from reid_data.background import PlateSettings, fit_plate, make_plate
-from reid_data.errors import ImageError, InputError
+from reid_data.errors import ImageError, InputError, ReidError
 from reid_data.files import printable
 from reid_data.images import read_image, read_record
 from reid_data.manifest import Row, read_manifest
 from reid_data.records import Record, ReidDataset
+from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter
-from reid_data.segment.cache import MaskCache, Masked
+from reid_data.segment.cache import MaskCache, Unusable
 
 TITLES = ("source", "mask", "plate", "composite")
 CELL = (192, 96)
@@ -65,11 +67,41 @@ def _write(sheet: np.ndarray, text: str, x: int, y: int) -> None:
     cv2.putText(sheet, plain, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (40, 40, 40), 1, cv2.LINE_AA)
 
 
-def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, segmenter: Segmenter, num: int) -> list[Strip]:
+@dataclass(frozen=True)
+class KeptMasks:
+    """Stands in for a segmenter that cannot be built again (other weights): its kept masks and no new ones."""
+
+    name: str
+    known_digest: str
+
+    cached = True
+    max_workers = None
+
+    def digest(self, records: Sequence[Record] = ()) -> str:
+        """See `Segmenter`."""
+        return self.known_digest
+
+    def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
+        """See `Segmenter`; always an ImageError."""
+        raise ImageError("its mask is no longer kept")
+
+
+def same_segmenter(settings: Row) -> Segmenter:
+    """The segmenter that a manifest's settings name, if it can be built as it was; else `KeptMasks`."""
+    try:
+        segmenter = build_segmenter(settings["segmenter"])
+        if not segmenter.cached or segmenter.digest() == settings["segmenter_digest"]:
+            return segmenter
+    except ReidError as error:
+        logging.getLogger(__name__).info("segmenter %s: %s", settings["segmenter"], error)
+    return KeptMasks(settings["segmenter"], settings["segmenter_digest"])
+
+
+def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, num: int) -> list[Strip]:
     """Source, mask, plate and composite of `num` images spread evenly over a composite set.
 
-    Masks come from the cache or are made again; plates are made again. Raises InputError if the set has no manifest or no
-    images.
+    Masks come from the cache or are made again (see `same_segmenter`); plates are made again. Raises InputError if the
+    set has no manifest or no images.
     """
     manifest = read_manifest(root)
     if manifest is None:
@@ -80,7 +112,7 @@ def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, segmenter: Se
     chosen = sorted({round(index) for index in np.linspace(0, len(rows) - 1, min(num, len(rows)))})
     settings = manifest.header["settings"]
     plates = PlateSettings(**{key[6:]: value for key, value in settings.items() if key.startswith("plate_")})
-    cache = MaskCache(segmenter)
+    cache = MaskCache(same_segmenter(settings))
     people, scenes = ({record.name: record for record in dataset.records} for dataset in (fg, bg))
     return [_strip(root, rows[index], people, scenes, cache, plates) for index in chosen]
 
@@ -101,8 +133,9 @@ def _strip(
         person, scene = cache.masked([people[row["source"]], scenes[row["background"]]])
     except (ImageError, KeyError):
         return Strip((blank, blank, blank, blank), f"{caption}: a source is missing")
-    if not isinstance(person, Masked) or not isinstance(scene, Masked):
-        return Strip((source, blank, blank, composite), f"{caption}: a source is unusable")
+    if isinstance(person, Unusable) or isinstance(scene, Unusable):
+        reason = next(one.reason for one in (person, scene) if isinstance(one, Unusable))
+        return Strip((source, blank, blank, composite), f"{caption}: {reason}")
     mask = np.repeat(np.rint(person.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     plate = fit_plate(make_plate(scene, plates)[0], (source.shape[0], source.shape[1]))
     return Strip((source, mask, plate, composite), caption)

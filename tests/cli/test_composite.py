@@ -120,6 +120,15 @@ def test_preview_shows_source_mask_plate_and_composite(root: Path) -> None:
     assert tree(root / "composite") == before
 
 
+def test_preview_without_the_segmenter_shows_what_is_kept(root: Path) -> None:
+    composite(root)
+    path = root / "composite" / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"segmenter": "precomputed"', b'"segmenter": "gone-since"', 1))
+    result = run(root, "preview", "composite", "--num", "2")
+    assert result.exception is None
+    assert read_image(result.stdout.strip()).std() > 20
+
+
 def test_preview_of_something_else(root: Path) -> None:
     result = run(root, "preview", "market")
     assert isinstance(result.exception, ReidError)
