@@ -44,7 +44,8 @@ class GrabCutSegmenter:
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`; OpenCV's version counts, since its random start may change with it."""
         prior = sha256_bytes(mean_silhouette().tobytes())
-        return settings_digest({"name": self.name, "opencv": cv2.__version__, "prior": prior, **asdict(self)})
+        fixed = {"name": self.name, "opencv": cv2.__version__, "prior": prior, "limbs": (CHIN, KNEES), "edges": EDGES}
+        return settings_digest({**fixed, **asdict(self)})
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are hard (0 or 1): one part, small holes closed."""
