@@ -12,7 +12,7 @@ from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
 from reid_data.files import make_folder, only_writer, printable
 from reid_data.parallel import default_workers
-from reid_data.records import Record, ReidDataset
+from reid_data.records import JUNK_PID, Record, ReidDataset
 from reid_train import run_folder as runs
 from reid_train.checkpoint import MODEL_FILE, load_model
 from reid_train.config import TrainSettings
@@ -181,8 +181,11 @@ def rank(query: Features, gallery: Features, settings: TrainSettings, device: st
 def _test_features(
     model: TrainedModel, dataset: ReidDataset, workers: int, progress: Progress | None
 ) -> tuple[Features, Features]:
-    """Features of query and gallery; InputError if either has no usable image."""
-    total = len(dataset.query) + len(dataset.gallery)
+    """Features of query and gallery, without junk, which is never scored; InputError if either has no usable image."""
+    splits = {
+        name: [record for record in dataset.split(name) if record.pid != JUNK_PID] for name in ("query", "gallery")
+    }
+    total = sum(map(len, splits.values()))
     done = 0
 
     def watch(part: int, _: int) -> None:
@@ -190,9 +193,9 @@ def _test_features(
             progress(done + part, total)
 
     found = []
-    for split in ("query", "gallery"):
-        features = model.features(dataset.split(split), workers=workers, progress=watch)
-        done += len(dataset.split(split))
+    for split, records in splits.items():
+        features = model.features(records, workers=workers, progress=watch)
+        done += len(records)
         if not features.records:
             raise InputError(
                 f"{dataset.name} has no usable {split} image ({len(features.unreadable)} unreadable): it cannot be a test set."

@@ -48,7 +48,7 @@ def make_net(settings: TrainSettings, num_classes: int) -> ReidNet:
         learned_temperature=settings.temperature if learned else None,
         centres=settings.centre > 0,
     )
-    return build_net(spec, num_classes, settings.seed)
+    return build_net(spec, num_classes, settings.seed).to(memory_format=torch.channels_last)  # as the images come
 
 
 def temperatures(settings: TrainSettings) -> Mapping[int, float] | None:

@@ -1,5 +1,6 @@
 """Settings: declared once, checked where they are made, hashed for the keys."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from reid_train.model.classifiers import CLASSIFIERS, NORMS
 from reid_train.model.reid_net import POOLINGS
 from reid_train.schedules import DECAYS, TEMPERATURES
 
+RECIPES = Path(__file__).parents[2] / "assets" / "recipes"
 OTHER_VALUES: dict[str, Any] = {
     "weights": "none",
     "temperature_schedule": "log-up",
@@ -99,6 +101,19 @@ def test_a_recipe_lists_only_differences(tmp_path: Path) -> None:
     path.write_text('classifier-norm = "project"\nembedding = "none"\nlr = 1\n')
     assert from_toml(path) == TrainSettings(classifier_norm="project", lr=1.0)
     assert from_toml(path, TrainSettings(epochs=3)).epochs == 3
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+def test_bundled_recipes_are_valid(path: Path) -> None:
+    assert from_toml(path) != TrainSettings()
+
+
+def test_the_bag_of_tricks_lists_only_differences() -> None:
+    text = tomllib.loads((RECIPES / "bag-of-tricks.toml").read_text(encoding="utf-8"))
+    settings = from_toml(RECIPES / "bag-of-tricks.toml")
+    assert [name for name in text if getattr(settings, name) == fields()[name].default] == []
+    assert settings.lr_steps == (40, 70)
+    assert (settings.triplet_margin, settings.random_erasing, settings.last_stride) == ("0.3", 0.5, 1)
 
 
 def test_unknown_keys_are_errors_with_the_nearest_name(tmp_path: Path) -> None:

@@ -210,6 +210,7 @@ def test_a_set_smaller_than_a_batch_repeats_its_images(
         {"neck": "none"},
         {"normalize": False, "temperature": 1.0},
         {"classifier_init": "centroid"},
+        {"classifier_init": "centroid", "embedding": 6},
         {"classifier_init": "centroid-calibrated", "classifier_norm": "project"},
         {"classifier_norm": "cosine"},
         {"head": "arcface", "margin": 0.5},
@@ -328,6 +329,16 @@ def test_tests_are_not_repeated_and_test_settings_can_change(
         run_test(tmp_path / "a", tiny, device="cpu", workers=1, changes={"lr": 1})
     monkeypatch.setattr("reid_train.testing.evaluate", lambda *_, **__: pytest.fail("tested again"))
     assert run_test(tmp_path / "a", other, device="cpu", workers=1) == changed
+
+
+def test_junk_is_not_looked_at(tmp_path: Path) -> None:
+    root = write_tiny_set(tmp_path / "data" / "tiny")
+    (root / "bounding_box_test" / "-1_c1s1_000001_00.jpg").write_bytes(b"no image, and nobody notices")
+    dataset = load_dataset("tiny", tmp_path / "data")
+    run(tmp_path / "a", dataset, epochs=1)
+    result = run_test(tmp_path / "a", dataset, device="cpu", workers=1)
+    assert result.tests["tiny"]["num_gallery"] == len(dataset.gallery) - 1 == 48
+    assert result.num_failed == 0
 
 
 def test_testing_a_folder_that_is_no_finished_run(tiny: ReidDataset, tmp_path: Path) -> None:
