@@ -38,7 +38,7 @@ def take_rows(features: Any, index: np.ndarray, device: str | torch.device = "cp
     if isinstance(features, torch.Tensor):
         rows = features[span] if contiguous else features[torch.from_numpy(index).to(features.device)]
     else:
-        rows = torch.from_numpy(np.ascontiguousarray(features[span] if contiguous else features[index]))
+        rows = torch.from_numpy(np.require(features[span] if contiguous else features[index], np.float32, ["C", "W"]))
     return rows.detach().to(device=device, dtype=torch.float32).contiguous()
 
 
@@ -118,7 +118,7 @@ def rounding_band(metric: Metric, queries_MK: torch.Tensor, gallery_NK: torch.Te
     """How far a fast score may be from the exact one, relative to the magnitude; judged on a sample computed both ways.
 
     Eight times the largest error seen, which covers whatever this machine's product does (float32, TF32, reduced
-    precision), and never less than 4 + sqrt(K) roundings, which guards against a sample that happens to be exact.
+    precision), and never less than 4 + sqrt(K) / 4 roundings, which guards against a sample that happens to be exact.
     """
     fast = metric.tile(
         queries_MK, gallery_NK, row_norms(gallery_NK), queries_MK.new_empty(len(queries_MK) * len(gallery_NK))
@@ -127,4 +127,4 @@ def rounding_band(metric: Metric, queries_MK: torch.Tensor, gallery_NK: torch.Te
     error = (fast.double() - metric.exact(queries_MK, gallery_NK)).abs() / magnitude.clamp(
         min=torch.finfo(torch.float64).tiny
     )
-    return max(8 * float(error.max()), _FLOAT32_UNIT * (4 + queries_MK.shape[1] ** 0.5))
+    return max(8 * float(error.max()), _FLOAT32_UNIT * (4 + queries_MK.shape[1] ** 0.5 / 4))

@@ -57,6 +57,7 @@ def evaluate(
 
     _check_options(protocol, ap, ranks, block)
     comparer = Metric(metric)
+    query_feats, gallery_feats = _table("query", query_feats), _table("gallery", gallery_feats)
     query_pids, query_camids = _ids("query", query_feats, query_pids, query_camids)
     gallery_pids, gallery_camids = _ids("gallery", gallery_feats, gallery_pids, gallery_camids)
     _require_one_width(query_feats.shape[1], gallery_feats.shape[1])
@@ -181,19 +182,28 @@ def _require_one_width(query: int, gallery: int) -> None:
         )
 
 
+def _table(side: str, features: Any) -> Any:
+    """`features` if they are a table of numbers; InputError otherwise. Lists become arrays."""
+    table = features if hasattr(features, "shape") else np.asarray(features)
+    shape = tuple(table.shape)
+    if len(shape) != 2 or not shape[1]:
+        raise InputError(f"{side} features must be a table (number of images, width); got the shape {shape}.")
+    if isinstance(getattr(table, "dtype", None), np.dtype) and table.dtype.kind not in "fiu":
+        raise InputError(f"{side} features must be real numbers; got {table.dtype}.")
+    if not shape[0]:
+        raise InputError(f"the {side} is empty: there is nothing to rank. Give at least one {side} image.")
+    return table
+
+
 def _ids(side: str, features: Any, pids: Any, camids: Any) -> tuple[np.ndarray, np.ndarray]:
     """Ids and cameras as int64 arrays of the features' length; InputError where they do not fit."""
-    shape = tuple(features.shape)
-    if len(shape) != 2:
-        raise InputError(f"{side} features must be a table (number of images, width); got the shape {shape}.")
-    if shape[0] == 0:
-        raise InputError(f"the {side} is empty: there is nothing to rank. Give at least one {side} image.")
+    number = features.shape[0]
     arrays = []
     for what, values in (("pids", pids), ("camids", camids)):
         array = np.asarray(values)
-        if array.shape != shape[:1]:
+        if array.shape != (number,):
             raise InputError(
-                f"{side}: {shape[0]} features but {what} of shape {array.shape}; expected one for each feature."
+                f"{side}: {number} features but {what} of shape {array.shape}; expected one for each feature."
             )
         if array.dtype.kind not in "iu":
             raise InputError(f"{side} {what} must be whole numbers; got {array.dtype}.")

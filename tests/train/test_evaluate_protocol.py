@@ -41,6 +41,8 @@ def with_value(place, row, value):
         (with_value(3, 8, 1e30), r"gallery features are NaN, infinite or huge .* row 8"),
         (changed(0, np.ones((5, 7), np.float32)), r"7 wide, gallery features 6.*one model"),
         (changed(0, np.ones(5, np.float32)), r"query features must be a table"),
+        (changed(3, np.full((30, 6), "a")), r"gallery features must be real numbers; got <U1"),
+        (changed(3, np.ones((30, 0))), r"gallery features must be a table .*\(30, 0\)"),
         (changed(1, np.arange(4)), r"query: 5 features but pids of shape \(4,\)"),
         (changed(5, np.arange(31)), r"gallery: 30 features but camids of shape \(31,\)"),
         (changed(4, np.linspace(0, 1, 30)), r"gallery pids must be whole numbers; got float64"),

@@ -178,7 +178,11 @@ def test_all_array_kinds_give_the_same(tmp_path):
     stored = np.memmap(tmp_path / "g", np.float16, "w+", shape=g.shape)
     stored[:] = g
     wanted = evaluate(*data).ap
+    frozen = g.copy()
+    frozen.flags.writeable = False
     for query, gallery in (
+        (q.tolist(), np.asfortranarray(g)),
+        (q.astype(">f8"), frozen),
         (torch.from_numpy(q), torch.from_numpy(g)),
         (q.astype(float), stored),
         (q, torch.from_numpy(g).double()),
