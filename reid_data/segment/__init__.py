@@ -5,7 +5,7 @@ from collections.abc import Callable
 from reid_data.errors import unknown_name
 from reid_data.segment.base import Segmenter
 
-DEFAULT_SEGMENTER = "grabcut"
+DEFAULT_SEGMENTER = "small"
 
 
 def _grabcut() -> Segmenter:
