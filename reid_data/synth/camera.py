@@ -56,10 +56,12 @@ def draw_look(seed: int, network: str, camera: int, *, spread: float = 1.0) -> L
 
 
 def draw_shot(rng: np.random.Generator, look: Look, *, spread: float = 1.0) -> Shot:
-    """One picture's deviations; `spread` widens them (the segmenter's training uses more than 1)."""
+    """One picture's deviations; `spread` widens them (above 1, as for the segmenter's training, one in four is
+    overexposed too)."""
+    glare = float(rng.uniform(1.15, 1.6)) if spread > 1 and rng.uniform() < 0.25 else 1.0
     moving = rng.uniform() < 0.12 * spread
     return Shot(
-        exposure=float(np.exp(rng.normal(0, 0.10 * spread))),
+        exposure=float(np.exp(rng.normal(0, 0.10 * spread))) * glare,
         gains=tuple(float(part) for part in 1 + rng.normal(0, 0.012 * spread, 3)),  # type: ignore[arg-type]
         blur=float(np.hypot(look.blur, abs(rng.normal(0, 0.28 * spread)))),
         motion=(float(rng.uniform(1.5, 4.0)) if moving else 0.0, float(rng.normal(0, 0.35))),

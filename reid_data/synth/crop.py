@@ -124,7 +124,7 @@ def _others(
         return behind, front
     for _ in range(1 + int(rng.uniform() < 0.25)):
         person = draw_appearance(int(rng.integers(2**31)), "passers-by", 1)
-        before = rng.uniform() < 0.2
+        before = rng.uniform() < 0.2 + 0.25 * nuisance.wild
         distance = window.distance * float(
             rng.uniform(0.86, 0.97) if before else rng.choice([rng.uniform(1.03, 1.3), rng.uniform(1.3, 2.6)])
         )
