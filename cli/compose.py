@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 @data_root_option
 @click.option(
     "--segmenter",
-    default="grabcut",
+    default="small",
     show_default=True,
-    help="How people are cut out: grabcut, precomputed, small, small-synth or sam.",
+    help="How people are cut out: small, small-synth, grabcut, sam or precomputed.",
 )
 @click.option("--weights", default="", metavar="FILE", help="Another network for small: from train-segmenter.")
 @click.option("--sam-model", default="vit_h", show_default=True, help="vit_b, vit_l or vit_h.")
