@@ -22,7 +22,9 @@ def make_files(folder: Path, count: int) -> None:
     for number in range(count):
         part = "bounding_box_train" if number % 4 else "bounding_box_test"
         pid = number // 40 + 1 + (0 if number % 4 else 50_000)
-        os.close(os.open(folder / part / f"{pid:06d}_c{number % 15 + 1}s1_{number:08d}_00.jpg", os.O_CREAT | os.O_WRONLY))
+        os.close(
+            os.open(folder / part / f"{pid:06d}_c{number % 15 + 1}s1_{number:08d}_00.jpg", os.O_CREAT | os.O_WRONLY)
+        )
     (folder / "query" / "050001_c1s1_00000000_00.jpg").touch()
 
 

@@ -57,7 +57,9 @@ def _segmenters() -> list[str]:
     from reid_data.segment.small_net import bundled_weights
 
     paths = {name: bundled_weights(name) for name in ("small", "small-synth")}
-    return [f"{name}: {read_about(path).get('terms', 'unknown terms')}" for name, path in paths.items() if path.is_file()]
+    return [
+        f"{name}: {read_about(path).get('terms', 'unknown terms')}" for name, path in paths.items() if path.is_file()
+    ]
 
 
 def _device() -> list[str]:

@@ -78,14 +78,9 @@ def evaluate(
         warnings.append(_zero_warning(num_zero, len(scored), "gallery"))
     for warning in warnings:
         _log.warning(warning)
-    values |= {
-        "ranks": tuple(ranks),
-        "query_pids": query_pids,
-        "query_camids": query_camids,
-        "warnings": tuple(warnings),
-    }
     settings = {"metric": metric, "protocol": protocol, "ap": ap, "rerank": rerank.as_dict() if rerank else None}
-    return RankingResult(**values, settings=settings)
+    known = {"query_pids": query_pids, "query_camids": query_camids, "warnings": tuple(warnings), "settings": settings}
+    return RankingResult(**values, **known, ranks=tuple(ranks))
 
 
 def chance_map(
