@@ -47,21 +47,22 @@ def nearest(
     """
     k = min(k, num_rows - 1)
     pieces = list(spans(num_rows, tile))
+    buffer = rows(np.arange(0)).new_empty(min(tile, num_rows) ** 2)
     best, farthest, squares = [], [], []
     for a, b in pieces:
         rows_MK = rows(np.arange(a, b))
         squares.append(rows_MK.square().sum(1))
-        distance_MM = _squared_distances(rows_MK * -2, rows_MK, squares[-1], squares[-1]).fill_diagonal_(0)
+        distance_MM = _squared_distances(rows_MK * -2, rows_MK, squares[-1], squares[-1], buffer).fill_diagonal_(0)
         farthest.append(distance_MM.amax(1))
-        keys = _keys(distance_MM, torch.arange(a, b, device=rows_MK.device).expand_as(distance_MM)).fill_diagonal_(
-            _NOBODY
-        )
+        column = torch.arange(a, b, device=rows_MK.device).expand_as(distance_MM)
+        keys = _keys(distance_MM, column).fill_diagonal_(_NOBODY)
         best.append(_smallest(torch.cat([keys, keys.new_full((b - a, max(0, k - (b - a))), _NOBODY)], 1), k))
     done, total = 0, len(pieces) * (len(pieces) - 1) // 2
     for left, (a, b) in enumerate(pieces):
         rows_MK = rows(np.arange(a, b)) * -2
         for right in range(left + 1, len(pieces)):
-            distance_MT = _squared_distances(rows_MK, rows(np.arange(*pieces[right])), squares[left], squares[right])
+            columns_TK = rows(np.arange(*pieces[right]))
+            distance_MT = _squared_distances(rows_MK, columns_TK, squares[left], squares[right], buffer)
             farthest[left] = torch.maximum(farthest[left], distance_MT.amax(1))
             farthest[right] = torch.maximum(farthest[right], distance_MT.amax(0))
             best[left], best[right] = _improve(best[left], best[right], distance_MT, a, pieces[right][0])
@@ -75,10 +76,15 @@ def nearest(
 
 
 def _squared_distances(
-    minus_two_rows_MK: torch.Tensor, columns_TK: torch.Tensor, row_squares: torch.Tensor, column_squares: torch.Tensor
+    minus_two_rows_MK: torch.Tensor,
+    columns_TK: torch.Tensor,
+    row_squares: torch.Tensor,
+    column_squares: torch.Tensor,
+    buffer: torch.Tensor,
 ) -> torch.Tensor:
-    """(M, T) squared distances from rows times -2, columns, and the squared norms of both."""
-    distance_MT = minus_two_rows_MK @ columns_TK.T
+    """(M, T) squared distances from rows times -2, columns, and the squared norms of both, in the front of `buffer`."""
+    size = (len(minus_two_rows_MK), len(columns_TK))
+    distance_MT = torch.mm(minus_two_rows_MK, columns_TK.T, out=buffer[: size[0] * size[1]].view(size))
     return distance_MT.add_(row_squares[:, None]).add_(column_squares).clamp_(min=0)
 
 
@@ -184,7 +190,9 @@ def _distances(neighbours: Neighbours, rows: Rows, first: int, row: np.ndarray, 
         left, left_place = np.unique(row[missing[a:b]], return_inverse=True)
         right, right_place = np.unique(column[missing[a:b]], return_inverse=True)
         left_rows, right_rows = rows(first + left), rows(right)
-        block = _squared_distances(left_rows * -2, right_rows, left_rows.square().sum(1), right_rows.square().sum(1))
+        buffer = left_rows.new_empty(len(left_rows) * len(right_rows))
+        squares = left_rows.square().sum(1), right_rows.square().sum(1)
+        block = _squared_distances(left_rows * -2, right_rows, *squares, buffer)
         distance[missing[a:b]] = block.cpu().numpy()[left_place, right_place]
     return distance
 

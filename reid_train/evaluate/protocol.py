@@ -79,8 +79,8 @@ def evaluate(
     for warning in warnings:
         _log.warning(warning)
     settings = {"metric": metric, "protocol": protocol, "ap": ap, "rerank": rerank.as_dict() if rerank else None}
-    known = {"query_pids": query_pids, "query_camids": query_camids, "warnings": tuple(warnings), "settings": settings}
-    return RankingResult(**values, **known, ranks=tuple(ranks))
+    values |= {"query_pids": query_pids, "query_camids": query_camids, "warnings": tuple(warnings)}
+    return RankingResult(**values, ranks=tuple(ranks), settings=settings)
 
 
 def chance_map(
