@@ -20,7 +20,7 @@ $(VENV)/.dev: $(VENV)/.run
 	touch $@
 
 demo: $(VENV)/.run
-	$(BIN)/reid-data synth market duke --data-root $(DEMO)/data
+	$(BIN)/reid-data synth market duke --ids 48 --data-root $(DEMO)/data
 	$(BIN)/reid-data stats --data-root $(DEMO)/data
 	$(BIN)/reid-data composite --fg market --bg duke --data-root $(DEMO)/data
 	$(BIN)/reid-data preview composite --data-root $(DEMO)/data
