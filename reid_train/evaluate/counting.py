@@ -43,7 +43,17 @@ class Counter:
             for rows, index in ((task.queries, self.active), (task.gallery, task.scored))
         ]
         self.band = rounding_band(task.metric, sample[0], sample[1])
+        self.blocks = [self._block(self.active[a:b]) for a, b in spans(len(self.active), self.block)]
         self._index_pairs()
+
+    def _block(self, queries: np.ndarray) -> "_Block":
+        counts = np.diff(self.start)[queries]
+        own = np.repeat(self.start[queries], counts) + _ranges(counts)
+        filled = np.arange(counts.max()) < counts[:, None]
+        limits_MT = np.full(filled.shape, np.inf)
+        limits_MT[filled] = self.scores[own]
+        norms = row_norms(take_rows(self.task.queries, queries, self.device)).cpu().numpy().astype(np.float64)
+        return _Block(queries, own, filled, limits_MT, norms)
 
     def _index_pairs(self) -> None:
         """Order the pairs by (tile, query block), so that each product finds its own in one slice."""
@@ -52,23 +62,28 @@ class Counter:
         position[self.active] = np.arange(len(self.active))
         kept = np.flatnonzero(position[pairs.query] >= 0)
         row, column = position[pairs.query[kept]], pairs.column[kept]
-        self.num_blocks = -(-len(self.active) // self.block)
+        num_blocks = len(self.blocks)
         num_tiles = -(-len(self.task.scored) // self.tile)
-        key = (column // self.tile) * self.num_blocks + row // self.block
+        key = (column // self.tile) * num_blocks + row // self.block
         order = np.argsort(key, kind="stable")
         self.pair_row, self.pair_column = row[order], column[order]
-        self.pair_start = np.searchsorted(key[order], np.arange(num_tiles * self.num_blocks + 1))
+        self.pair_start = np.searchsorted(key[order], np.arange(num_tiles * num_blocks + 1))
 
     def count(self) -> np.ndarray:
         """The counts, one per match."""
         for tile, (first, index, gallery_NK) in enumerate(self._tiles()):
             norms_N = checked_norms(gallery_NK, index, "gallery")
             self.num_zero += int((norms_N == 0).sum())
-            for number, (begin, end) in enumerate(spans(len(self.active), self.block)):
-                slot = tile * self.num_blocks + number
+            for number, block in enumerate(self.blocks):
+                slot = tile * len(self.blocks) + number
                 own = slice(self.pair_start[slot], self.pair_start[slot + 1])
-                piece = _Piece(self.active[begin:end], first, self.pair_row[own] - begin, self.pair_column[own] - first)
-                self._count_piece(piece, gallery_NK, norms_N)
+                row, column = self.pair_row[own] - number * self.block, self.pair_column[own] - first
+                queries_MK = take_rows(self.task.queries, block.queries, self.device)
+                piece = _Piece(block, first, row, column, queries_MK, gallery_NK)
+                ahead_MT = self._fast(piece, norms_N)
+                if ahead_MT is None:
+                    ahead_MT = self._slow(piece)
+                self.ahead[block.own] += ahead_MT[block.filled]
         return self.ahead
 
     def _tiles(self) -> Iterator[tuple[int, np.ndarray, torch.Tensor]]:
@@ -87,130 +102,137 @@ class Counter:
                     coming = reader.submit(take_rows, self.task.gallery, pieces[number + 1][1], self.device)
                 yield first, index, features
 
-    def _count_piece(self, piece: "_Piece", gallery_NK: torch.Tensor, norms_N: torch.Tensor) -> None:
-        queries_MK = take_rows(self.task.queries, piece.queries, self.device)
-        counts = np.diff(self.start)[piece.queries]
-        own = np.repeat(self.start[piece.queries], counts) + _ranges(counts)
-        filled = torch.zeros((len(counts), int(counts.max())), dtype=torch.bool, device=self.device)
-        filled[self._index(np.repeat(np.arange(len(counts)), counts)), self._index(_ranges(counts))] = True
-        limits_MT = torch.full(filled.shape, float("inf"), dtype=torch.float64, device=self.device)
-        limits_MT[filled] = torch.from_numpy(self.scores[own]).to(self.device)
-        ahead_MT = self._fast(piece, queries_MK, gallery_NK, norms_N, limits_MT)
-        if ahead_MT is None:
-            ahead_MT = self._slow(piece, queries_MK, gallery_NK, limits_MT)
-        self.ahead[own] += ahead_MT[filled].cpu().numpy()
-
-    def _fast(
-        self,
-        piece: "_Piece",
-        queries_MK: torch.Tensor,
-        gallery_NK: torch.Tensor,
-        norms_N: torch.Tensor,
-        limits_MT: torch.Tensor,
-    ) -> torch.Tensor | None:
+    def _fast(self, piece: "_Piece", norms_N: torch.Tensor) -> np.ndarray | None:
         """Counts (M, T) from float32 scores; None if too many of them fall within the rounding band of a match."""
-        scores_MN = self.task.metric.tile(queries_MK, gallery_NK, norms_N, self.buffers[0])
-        band_M1 = self.band * self.task.metric.magnitude(row_norms(queries_MK), norms_N.max())[:, None]
-        self._adjust(piece, scores_MN, band_M1)
-        low_MT, high_MT = (limits_MT - band_M1).float(), (limits_MT + band_M1).float()
+        scores_MN = self.task.metric.tile(piece.queries_MK, piece.gallery_NK, norms_N, self.buffers[0])
+        largest = np.array([float(norms_N.max())])
+        band_M1 = self.band * self.task.metric.magnitude(piece.block.norms_M, largest)[:, None]
+        if self.task.adjustment is not None:
+            band_M1 *= self.task.adjustment.factor[piece.block.queries, None]
+        self._adjust(piece, scores_MN)
+        low_MT = (piece.block.limits_MT - band_M1).astype(np.float32)
+        high_MT = (piece.block.limits_MT + band_M1).astype(np.float32)
         rising_MN = _sorted_rows(scores_MN, low_MT, self.buffers[1])
-        ahead_MT = len(norms_N) - torch.searchsorted(rising_MN, high_MT)
-        doubtful_MT = len(norms_N) - torch.searchsorted(rising_MN, low_MT) - ahead_MT
+        bounds = torch.from_numpy(np.hstack([high_MT, low_MT])).to(self.device)
+        place_high, place_low = np.hsplit(torch.searchsorted(rising_MN, bounds).cpu().numpy(), 2)
+        ahead_MT, doubtful_MT = scores_MN.shape[1] - place_high, place_high - place_low
         num_doubtful = int(doubtful_MT.sum())
         if num_doubtful > max(_DOUBTFUL_SHARE * scores_MN.numel(), _DOUBTFUL_FREE):
             return None
         if num_doubtful:
-            row, match = doubtful_MT.nonzero(as_tuple=True)
-            for a, b in spans(len(row), max(1, _CHUNK // len(norms_N))):
-                lines = scores_MN[row[a:b]]
-                inside = (lines >= low_MT[row[a:b], match[a:b], None]) & (lines < high_MT[row[a:b], match[a:b], None])
-                event, column = inside.nonzero(as_tuple=True)
-                event += a
-                closer = self._closer(
-                    piece, queries_MK, gallery_NK, row[event], column, limits_MT[row[event], match[event]]
-                )
-                ahead_MT.index_put_((row[event], match[event]), closer.long(), accumulate=True)
+            row, match, column = _within(scores_MN, low_MT, high_MT, doubtful_MT)
+            np.add.at(ahead_MT, (row, match), self._closer(piece, row, column, piece.block.limits_MT[row, match]))
         return ahead_MT
 
-    def _adjust(self, piece: "_Piece", scores_MN: torch.Tensor, band_M1: torch.Tensor) -> None:
+    def _adjust(self, piece: "_Piece", scores_MN: torch.Tensor) -> None:
         """Apply the adjustment in place and take the pairs of one identity out of the ranking."""
         if self.task.adjustment is not None:
-            factor_M1 = torch.from_numpy(self.task.adjustment.factor[piece.queries, None]).to(band_M1)
-            row, column, value = self.task.adjustment.entries(
-                piece.queries, piece.first, piece.first + scores_MN.shape[1]
-            )
-            scores_MN.mul_(factor_M1)
+            queries = piece.block.queries
+            scores_MN.mul_(torch.from_numpy(self.task.adjustment.factor[queries, None]).to(scores_MN))
+            row, column, value = self.task.adjustment.entries(queries, piece.first, piece.first + scores_MN.shape[1])
             scores_MN[self._index(row), self._index(column)] += torch.from_numpy(value).to(scores_MN)
-            band_M1.mul_(factor_M1)
         scores_MN[self._index(piece.row), self._index(piece.column)] = float("-inf")
 
     def _index(self, positions: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(positions).to(self.device)
 
-    def _closer(
-        self,
-        piece: "_Piece",
-        queries_MK: torch.Tensor,
-        gallery_NK: torch.Tensor,
-        row: torch.Tensor,
-        column: torch.Tensor,
-        limit: torch.Tensor,
-    ) -> torch.Tensor:
+    def _closer(self, piece: "_Piece", row: np.ndarray, column: np.ndarray, limit: np.ndarray) -> np.ndarray:
         """Decide in float64 whether image `column` is at least as close to query `row` as the match that scores `limit`."""
-        answers = []
-        for a, b in spans(len(row), max(1, _CHUNK // queries_MK.shape[1])):
-            scores, magnitude = self.task.metric.exact_pairs(queries_MK[row[a:b]], gallery_NK[column[a:b]])
+        answers = np.empty(len(row), bool)
+        for a, b in spans(len(row), max(1, _CHUNK // piece.queries_MK.shape[1])):
+            scores, magnitude = self.task.metric.exact_pairs(
+                _rows(piece.queries_MK, row[a:b]), _rows(piece.gallery_NK, column[a:b])
+            )
             if self.task.adjustment is not None:
-                query, scored = piece.queries[row[a:b].cpu().numpy()], piece.first + column[a:b].cpu().numpy()
-                scores = torch.from_numpy(self.task.adjusted(scores.cpu().numpy(), query, scored)).to(scores)
-                magnitude = magnitude * torch.from_numpy(self.task.adjustment.factor[query]).to(scores)
-            answers.append(scores + TIE * magnitude >= limit[a:b])
-        return torch.cat(answers)
+                query = piece.block.queries[row[a:b]]
+                scores = self.task.adjusted(scores, query, piece.first + column[a:b])
+                magnitude = magnitude * self.task.adjustment.factor[query]
+            answers[a:b] = scores + TIE * magnitude >= limit[a:b]
+        return answers
 
-    def _slow(
-        self, piece: "_Piece", queries_MK: torch.Tensor, gallery_NK: torch.Tensor, limits_MT: torch.Tensor
-    ) -> torch.Tensor:
+    def _slow(self, piece: "_Piece") -> np.ndarray:
         """Counts (M, T) from float64 scores throughout, for features that float32 cannot tell apart."""
-        ahead_MT = torch.zeros(limits_MT.shape, dtype=torch.int64, device=self.device)
-        norms_M1 = row_norms(queries_MK.double())[:, None]
-        for a, b in spans(len(gallery_NK), _SLOW_COLUMNS):
-            scores_MN = self.task.metric.exact(queries_MK, gallery_NK[a:b])
-            slack_MN = TIE * self.task.metric.magnitude(norms_M1, row_norms(gallery_NK[a:b].double())[None, :])
-            self._adjust(piece.columns(a, b), scores_MN, slack_MN)
+        ahead_MT = np.zeros(piece.block.limits_MT.shape, np.int64)
+        limits_MT = self._index(piece.block.limits_MT)
+        norms_M1 = row_norms(piece.queries_MK.double())[:, None]
+        for a, b in spans(len(piece.gallery_NK), _SLOW_COLUMNS):
+            part = piece.columns(a, b)
+            scores_MN = self.task.metric.exact(part.queries_MK, part.gallery_NK)
+            slack_MN = TIE * self.task.metric.magnitude(norms_M1, row_norms(part.gallery_NK.double())[None, :])
+            if self.task.adjustment is not None:
+                slack_MN *= self._index(self.task.adjustment.factor[part.block.queries, None])
+            self._adjust(part, scores_MN)
             scores_MN += slack_MN
-            rising_MN = _sorted_rows(scores_MN, limits_MT, torch.empty_like(scores_MN).view(-1))
-            ahead_MT += (b - a) - torch.searchsorted(rising_MN, limits_MT)
+            rising_MN = _sorted_rows(scores_MN, part.block.limits_MT, torch.empty_like(scores_MN).view(-1))
+            ahead_MT += (b - a) - torch.searchsorted(rising_MN, limits_MT).cpu().numpy()
         return ahead_MT
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """One product: which queries, the first column of the tile, and its pairs as (row, column) within it."""
+class _Block:
+    """Some queries with a match: their rows, their matches' places (where `filled`) and scores, their norms."""
 
     queries: np.ndarray
+    own: np.ndarray
+    filled: np.ndarray
+    limits_MT: np.ndarray
+    norms_M: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A block against a tile: the tile's first column, the pairs of one identity as (row, column) in it, the features."""
+
+    block: _Block
     first: int
     row: np.ndarray
     column: np.ndarray
+    queries_MK: torch.Tensor
+    gallery_NK: torch.Tensor
 
     def columns(self, start: int, stop: int) -> "_Piece":
         """The part between two columns of the tile."""
         inside = (self.column >= start) & (self.column < stop)
-        return _Piece(self.queries, self.first + start, self.row[inside], self.column[inside] - start)
+        row, column = self.row[inside], self.column[inside] - start
+        return _Piece(self.block, self.first + start, row, column, self.queries_MK, self.gallery_NK[start:stop])
 
 
-def _sorted_rows(scores_MN: torch.Tensor, limits_MT: torch.Tensor, buffer: torch.Tensor) -> torch.Tensor:
+def _sorted_rows(scores_MN: torch.Tensor, limits_MT: np.ndarray, buffer: torch.Tensor) -> torch.Tensor:
     """Each row in rising order, into `buffer` on a CPU; what lies below all limits of its row becomes one small value.
 
     numpy sorts values with vector instructions, and the faster the more of them are equal; torch does neither.
     """
-    floor_M1 = torch.nextafter(limits_MT.amin(1, keepdim=True), limits_MT.new_tensor(float("-inf")))
-    rising_MN = torch.maximum(scores_MN, floor_M1, out=buffer[: scores_MN.numel()].view(scores_MN.shape))
+    floor_M1 = np.nextafter(limits_MT.min(1, keepdims=True), -np.inf, dtype=limits_MT.dtype)
+    floor = torch.from_numpy(floor_M1).to(scores_MN.device)
+    rising_MN = torch.maximum(scores_MN, floor, out=buffer[: scores_MN.numel()].view(scores_MN.shape))
     if rising_MN.device.type != "cpu":
         return rising_MN.sort(dim=1).values
     parts = np.array_split(rising_MN.numpy(), torch.get_num_threads())
     with ThreadPoolExecutor(len(parts)) as pool:
         list(pool.map(lambda part: part.sort(axis=1), parts))
     return rising_MN
+
+
+def _within(
+    scores_MN: torch.Tensor, low_MT: np.ndarray, high_MT: np.ndarray, doubtful_MT: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(row, match, column) of every score in [low, high) of a match, where there are any."""
+    found = []
+    rows = np.flatnonzero(doubtful_MT.any(1))
+    for a, b in spans(len(rows), max(1, _CHUNK // scores_MN.shape[1])):
+        for here, line in zip(rows[a:b].tolist(), _rows(scores_MN, rows[a:b])):
+            for which in np.flatnonzero(doubtful_MT[here]).tolist():
+                columns = np.flatnonzero((line >= low_MT[here, which]) & (line < high_MT[here, which]))
+                found.append((np.full(len(columns), here), np.full(len(columns), which), columns))
+    row, match, column = (np.concatenate(parts) for parts in zip(*found))
+    return row, match, column
+
+
+def _rows(tensor: torch.Tensor, index: np.ndarray) -> np.ndarray:
+    """Some rows as numpy. Few and small: threads would cost more than they save."""
+    if tensor.device.type == "cpu":
+        return tensor.numpy()[index]
+    return tensor[torch.from_numpy(index).to(tensor.device)].cpu().numpy()
 
 
 def _ranges(counts: np.ndarray) -> np.ndarray:

@@ -14,13 +14,14 @@ Shape legend: Q queries, G gallery rows, K width, M rows of a query block, N row
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from reid_data.errors import InputError, unknown_name
 
+Array = TypeVar("Array", np.ndarray, torch.Tensor)
 METRICS = ("cosine", "euclidean")
 TIE = 1e-12
 HUGE = 1e15
@@ -77,18 +78,19 @@ class Metric:
         gallery = gallery_NK.double()
         return self.finish(queries_MK.double() @ gallery.T, row_norms(gallery))
 
-    def exact_pairs(self, queries_PK: torch.Tensor, gallery_PK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def exact_pairs(self, queries_PK: np.ndarray, gallery_PK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Scores and magnitudes (P,) float64 of row p with row p."""
-        queries, gallery = queries_PK.double(), gallery_PK.double()
-        norms = row_norms(gallery)
-        scores = self.finish((queries * gallery).sum(1), norms)
-        return scores, self.magnitude(row_norms(queries), norms)
+        queries, gallery = queries_PK.astype(np.float64), gallery_PK.astype(np.float64)
+        products = np.einsum("pk,pk->p", queries, gallery)
+        norms = np.sqrt(np.einsum("pk,pk->p", gallery, gallery))
+        scores = self.finish(torch.from_numpy(products), torch.from_numpy(norms)).numpy()
+        return scores, self.magnitude(np.sqrt(np.einsum("pk,pk->p", queries, queries)), norms)
 
-    def magnitude(self, query_norms: torch.Tensor, gallery_norms: torch.Tensor) -> torch.Tensor:
+    def magnitude(self, query_norms: Array, gallery_norms: Array) -> Array:
         """What rounding errors are relative to, from norms that broadcast."""
         if self.name == "cosine":
-            return query_norms + torch.zeros_like(gallery_norms)
-        return query_norms * gallery_norms + gallery_norms.square() / 2
+            return query_norms + 0 * gallery_norms
+        return query_norms * gallery_norms + gallery_norms * gallery_norms / 2
 
     def similarity(self, scores: torch.Tensor, query_norms: torch.Tensor) -> torch.Tensor:
         """What a person wants to read: the cosine in [-1, 1], or the euclidean distance."""
