@@ -20,7 +20,7 @@ from reid_train.evaluate.task import Task
 
 _TILE_PER_BLOCK = 4
 _SAMPLE = 192
-_DOUBTFUL_SHARE, _DOUBTFUL_FREE = 1 / 400, 64
+_DOUBTFUL_SHARE, _DOUBTFUL_FREE = 1 / 120, 64
 _CHUNK = 1 << 20
 _MAX_LIMITS = 1 << 21
 _SLOW_COLUMNS = 512
