@@ -24,6 +24,12 @@ from .failing_process import failing_process
 CPU = torch.device("cpu")
 
 
+@pytest.fixture(autouse=True)
+def _restore_backbones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `gradients` and `epoch` replace in this process comes back after each test."""
+    monkeypatch.setattr(reid_net, "build_backbone", reid_net.build_backbone)
+
+
 def gradients(num_processes: int) -> tuple[np.ndarray, np.ndarray, dict[str, float]]:
     """Gradients of cross-entropy, and of it plus triplet, with batch normalisation in eval mode; and gathered facts."""
     torch.set_num_threads(1)
