@@ -18,7 +18,7 @@ import torch
 from reid_train.evaluate.distance import TIE, checked_norms, rounding_band, row_norms, spans, take_rows
 from reid_train.evaluate.task import Task
 
-_TILE_PER_BLOCK = 4
+_BLOCKS_PER_TILE = 4
 _SAMPLE = 192
 _DOUBTFUL_SHARE, _DOUBTFUL_FREE = 1 / 120, 64
 _CHUNK = 1 << 20
@@ -34,7 +34,9 @@ class Counter:
         self.active = np.flatnonzero(np.diff(start))
         most = int(np.diff(start).max(initial=1))
         self.block = max(1, min(block, len(self.active), _MAX_LIMITS // most))
-        self.tile = max(1, min(_TILE_PER_BLOCK * block, len(task.scored)))
+        self.from_disk = not (isinstance(task.gallery, torch.Tensor) or type(task.gallery) is np.ndarray)
+        blocks_per_tile = _BLOCKS_PER_TILE // 2 if self.from_disk else _BLOCKS_PER_TILE
+        self.tile = max(1, min(blocks_per_tile * block, len(task.scored)))
         self.ahead = np.zeros(len(scores), np.int64)
         self.num_zero = 0
         self.buffers = [torch.empty(self.block * self.tile, device=device) for _ in range(2)]
@@ -88,9 +90,8 @@ class Counter:
 
     def _tiles(self) -> Iterator[tuple[int, np.ndarray, torch.Tensor]]:
         """(first column, gallery rows, features) of each tile; what comes from a disk is read one tile ahead."""
-        ahead = not (isinstance(self.task.gallery, torch.Tensor) or type(self.task.gallery) is np.ndarray)
         pieces = [(first, self.task.scored[first:last]) for first, last in spans(len(self.task.scored), self.tile)]
-        if not ahead:
+        if not self.from_disk:
             for first, index in pieces:
                 yield first, index, take_rows(self.task.gallery, index, self.device)
             return

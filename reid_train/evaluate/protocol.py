@@ -18,8 +18,9 @@ from reid_train.evaluate.matching import Pairs, same_identity_pairs, scored_rows
 from reid_train.evaluate.metrics import CMC_LENGTH, RankingResult, cmc_curve, per_query, precision_rule
 
 if TYPE_CHECKING:
+    from reid_train.evaluate.distance import Metric
     from reid_train.evaluate.rerank import RerankSettings
-    from reid_train.evaluate.task import Task
+    from reid_train.evaluate.task import Adjustment, Task
 
 PROTOCOLS = ("standard", "no-camera", "cuhk03")
 _log = logging.getLogger(__name__)
@@ -52,7 +53,6 @@ def evaluate(
     UsageError for unknown names.
     """
     from reid_train.evaluate.distance import Metric
-    from reid_train.evaluate.rerank import rerank_adjustment
     from reid_train.evaluate.task import Task
 
     _check_options(protocol, ap, ranks, block)
@@ -66,9 +66,7 @@ def evaluate(
     pairs = same_identity_pairs(query_pids, query_camids, pids, camids, camera_rule=protocol != "no-camera")
     _require_matches(pairs, query_camids, gallery_camids)
     warnings = _check_queries(query_feats, metric)
-    adjustment = (
-        rerank_adjustment(query_feats, gallery_feats, scored, comparer, rerank, device=device) if rerank else None
-    )
+    adjustment = _adjustment(query_feats, gallery_feats, scored, comparer, rerank, device) if rerank else None
     task = Task(query_feats, gallery_feats, scored, pairs, comparer, adjustment)
     if protocol == "cuhk03":
         values, num_zero = _single_shot(task, pids, tuple(ranks), seed, device)
@@ -111,6 +109,14 @@ def chance_map(
     right, ranked = right[right > 0], ranked[right > 0]
     harmonic = np.cumsum(1 / np.arange(1, len(scored) + 1))[ranked - 1]
     return float(np.mean((harmonic + (ranked - harmonic) * (right - 1) / np.maximum(ranked - 1, 1)) / ranked))
+
+
+def _adjustment(
+    queries: Any, gallery: Any, scored: np.ndarray, metric: "Metric", rerank: "RerankSettings", device: str
+) -> "Adjustment":
+    from reid_train.evaluate.rerank import rerank_adjustment
+
+    return rerank_adjustment(queries, gallery, scored, metric, rerank, device=device)
 
 
 def _all_matches(task: "Task", ap: str, ranks: tuple[int, ...], block: int, device: str) -> tuple[dict[str, Any], int]:
