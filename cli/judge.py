@@ -9,6 +9,7 @@ import click
 
 from reid_data.errors import InputError, UsageError
 
+from .fit import runs_option
 from .options import data_root_option, json_option, names_list, say, seed_option
 from .tables import print_table
 
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
 
     from reid_train.evaluate.compare import Comparison
 
-_runs_option = click.option(
-    "--runs",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    show_default=True,
-    help="Folder that holds the runs.",
-)
-
 
 @click.command()
 @click.argument("first", metavar="A[,A2,...]")
 @click.argument("second", metavar="B[,B2,...]")
 @click.option("--test", "test_spec", metavar="SET,...", help="Test sets.  [default: all that both have]")
-@_runs_option
+@runs_option
 @click.option("--resamples", type=click.IntRange(min=100), default=10_000, show_default=True, help="Random resamples.")
 @seed_option
 @json_option
@@ -172,7 +165,7 @@ def print_evaluation(document: dict[str, Any], as_json: bool) -> None:
 )
 @click.option("--no-camera", is_flag=True, help="Images from the query's own camera count, too.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE.png", help="Picture to write.")
-@_runs_option
+@runs_option
 @data_root_option
 def rank(
     run: str | None,
