@@ -1,5 +1,6 @@
 """Reading and writing: round trips, hostile bytes, orientation, whole-or-nothing files."""
 
+import errno
 import io
 import os
 
@@ -115,6 +116,16 @@ def test_paths_that_are_no_images(tmp_path):
     ]:
         with pytest.raises(ImageError, match=reason):
             read_image(str(tmp_path / f"{name}.jpg"))
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    (tmp_path / "x.jpg").write_bytes(encode_jpeg(random_image(1)))
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ImageError, match="cannot be read: Permission denied"):
+        read_image(str(tmp_path / "x.jpg"))
 
 
 def test_links_may_not_leave_the_set(tmp_path):
