@@ -184,7 +184,7 @@ def temperatures(run: str, out: Path | None, runs: Path) -> None:
 @click.command("fetch-weights")
 @click.argument("backbones", nargs=-1, metavar="[BACKBONE]...")
 def fetch_weights(backbones: tuple[str, ...]) -> None:
-    """Download ImageNet weights (torchvision, IMAGENET1K_V1) into the cache; the only command that downloads anything.
+    """Download ImageNet weights (torchvision, IMAGENET1K_V1) into the cache; nothing else in reid-train downloads.
 
     \b
     Example:
