@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import platformdirs
@@ -57,15 +57,21 @@ def replacing(target: Path) -> Iterator[Path]:
     failpoint()
 
 
-def write_atomic(target: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
-    """Write `data` to `target` through a temporary file and a rename. `sync` also forces it to the disk."""
-    path = Path(target)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
+@contextmanager
+def writing(target: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
+    """Yield an open binary file that becomes `target` on success. `sync` also forces it to the disk."""
+    with replacing(target) as temporary, open(temporary, "wb") as file:
         failpoint()
-        file.write(data)
+        yield file
         if sync:
             file.flush()
             os.fsync(file.fileno())
+
+
+def write_atomic(target: str | os.PathLike[str], data: bytes, *, sync: bool = False) -> None:
+    """Write `data` to `target` through a temporary file and a rename. `sync` also forces it to the disk."""
+    with writing(Path(target), sync=sync) as file:
+        file.write(data)
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:

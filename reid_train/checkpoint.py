@@ -4,7 +4,6 @@ Both are written whole or not at all. `state.pt` holds weights too, so that one 
 next: a kill at any moment leaves a run that resumes. Neither file can run code when it is read.
 """
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from reid_data.errors import InputError
-from reid_data.files import printable, write_atomic
+from reid_data.files import printable, write_atomic, writing
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
@@ -48,9 +47,8 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values so that `torch.load(weights_only=True)` reads them."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_atomic(path, buffer.getvalue(), sync=True)
+    with writing(path, sync=True) as file:
+        torch.save(state, file)
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
