@@ -57,12 +57,11 @@ class ChannelStats:
 def pixel_sums(image: np.ndarray) -> IntegerSums:
     """Number of pixels, and per channel the exact sums of x and of x^2, of an (H, W, 3) uint8 image."""
     total = cv2.sumElems(image)
-    squares = cv2.sumElems(cv2.multiply(image, image, dtype=cv2.CV_16U))
-    num_pixels = image.shape[0] * image.shape[1]
+    squares = [cv2.norm(channel, cv2.NORM_L2SQR) for channel in cv2.split(image)]
     return (
-        num_pixels,
+        image.shape[0] * image.shape[1],
         (int(total[0]), int(total[1]), int(total[2])),
-        (int(squares[0]), int(squares[1]), int(squares[2])),
+        (round(squares[0]), round(squares[1]), round(squares[2])),
     )
 
 

@@ -18,6 +18,8 @@ from reid_data.records import Record
 FORMATS = ("JPEG", "PNG", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MAX_PIXELS = 32_000_000
+_FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: what libjpeg decodes
+_SKIPPED_SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # tables, comment, application data
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
@@ -34,10 +36,10 @@ def read_bytes(path: str, root: str | None = None) -> bytes:
                 raise ImageError(
                     "is a link that leads out of the data set's folder; copy or hard-link the file instead"
                 )
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ImageError("is not a regular file")
-            return file.read()
+            return file.readall()
     except IsADirectoryError as error:
         raise ImageError("is a folder, not an image") from error
     except FileNotFoundError as error:
@@ -58,13 +60,7 @@ def decode_image(data: bytes) -> np.ndarray:
     """
     if not data:
         raise ImageError("is empty (0 bytes)")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            kind, (width, height) = header.format, header.size
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"is too large: {error}") from error
-    except Exception as error:  # Pillow's header parsers raise many kinds on hostile bytes
-        raise ImageError(f"is not a {', '.join(FORMATS)} image (its content begins with {data[:12]!r})") from error
+    kind, width, height = _jpeg_header(data) or _any_header(data)
     if width * height > MAX_PIXELS:
         raise ImageError(f"is too large: {width}x{height} pixels, at most {MAX_PIXELS} are read")
     try:
@@ -74,6 +70,35 @@ def decode_image(data: bytes) -> np.ndarray:
     if image is None:
         raise ImageError(f"is truncated or damaged {kind} data")
     return image
+
+
+def _jpeg_header(data: bytes) -> tuple[str, int, int] | None:
+    """("JPEG", width, height) from the frame header (ITU-T T.81, B.2.2), ten times as fast as opening the image.
+
+    None for whatever is not an unbroken chain of segments up to that header: `_any_header` judges those.
+    """
+    if data[:3] != b"\xff\xd8\xff":
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker in _FRAME_HEADERS:
+            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+            return ("JPEG", width, height) if width and height else None
+        if marker not in _SKIPPED_SEGMENTS:
+            return None
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
+
+
+def _any_header(data: bytes) -> tuple[str | None, int, int]:
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as header:
+            return header.format, *header.size
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"is too large: {error}") from error
+    except Exception as error:  # Pillow's header parsers raise many kinds on hostile bytes
+        raise ImageError(f"is not a {', '.join(FORMATS)} image (its content begins with {data[:12]!r})") from error
 
 
 def read_image(path: str, root: str | None = None) -> np.ndarray:

@@ -29,6 +29,12 @@ def test_sums_stay_exact_on_a_large_white_image():
     assert pixel_sums(image) == (16_000_000, (16_000_000 * 255,) * 3, (16_000_000 * 255 * 255,) * 3)
 
 
+def test_sums_stay_exact_on_a_large_random_image():
+    image = np.random.default_rng(0).integers(0, 256, (3001, 1999, 3), np.uint8)
+    pixels = image.reshape(-1, 3).astype(np.int64)
+    assert pixel_sums(image) == (len(pixels), tuple(pixels.sum(0)), tuple((pixels**2).sum(0)))
+
+
 @pytest.mark.parametrize("size", [None, (16, 8)])
 def test_both_definitions_against_numpy(market_folder, size):
     dataset = load_dataset(str(market_folder()), market_folder().parent)

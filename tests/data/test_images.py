@@ -1,14 +1,19 @@
 """Reading and writing: round trips, hostile bytes, orientation, whole-or-nothing files."""
 
+import contextlib
 import errno
 import io
 import os
+import struct
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
+from reid_data import images
 from reid_data.errors import EnvironmentFault, ImageError
 from reid_data.files import TEMPORARY_PREFIX, replacing, sweep_temporary, write_atomic
 from reid_data.images import (
@@ -35,6 +40,32 @@ def test_png_round_trip_keeps_every_pixel_and_the_channel_order():
     image = random_image(1)
     np.testing.assert_array_equal(decode_image(encode_png(image)), image)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(encode_png(image)))), image)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"comment": b"x" * 300}, {"exif": b"Exif\0\0" + bytes(40)}]
+)
+def test_the_quick_jpeg_header_is_pillows(options):
+    data = saved(Image.fromarray(random_image(1, (40, 23))), "JPEG", **options)
+    assert images._jpeg_header(data) == ("JPEG", 23, 40) == images._any_header(data)
+
+
+@given(st.data())
+def test_the_quick_jpeg_header_never_says_other_than_pillow(data):
+    good = saved(Image.fromarray(random_image(1, (40, 23))), "JPEG")
+    start = data.draw(st.integers(0, 200))
+    hostile = good[:start] + data.draw(st.binary(max_size=12)) + good[start + data.draw(st.integers(0, 12)) :]
+    quick = images._jpeg_header(hostile)
+    with contextlib.suppress(ImageError):
+        assert quick is None or quick[1:] == images._any_header(hostile)[1:]
+
+
+def test_an_enormous_jpeg_is_refused_by_its_header():
+    data = bytearray(saved(Image.fromarray(random_image(1, (40, 23))), "JPEG"))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 60_000, 60_000)
+    with pytest.raises(ImageError, match="60000x60000"):
+        decode_image(bytes(data))
 
 
 def test_jpeg_decodes_as_pillow_does():
