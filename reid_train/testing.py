@@ -25,6 +25,7 @@ from reid_train.evaluate.metrics import RankingResult
 from reid_train.evaluate.per_query import PER_QUERY_FILE, write_per_query
 from reid_train.evaluate.protocol import evaluate
 from reid_train.evaluate.rerank import RerankSettings
+from reid_train.evaluate.showcase import SHOWCASE_FILE, write_showcase
 from reid_train.features import Extraction, Features, extract
 from reid_train.model.reid_net import ReidNet
 from reid_train.results import RunResult, read_result, write_result
@@ -89,8 +90,8 @@ def test(
 ) -> RunResult:
     """Test a finished run on query and gallery of `dataset`, unless that is done; its result with this test in it.
 
-    Writes `tests/<set>/per_query.npz`, then the result. `changes`: test settings that replace the run's own. Raises
-    InputError if the run is not finished, or query or gallery are empty.
+    Writes `tests/<set>/per_query.npz` and `ranked_lists.json`, then the result. `changes`: test settings that replace
+    the run's own. Raises InputError if the run is not finished, or query or gallery are empty.
     """
     result = read_result(run_folder)
     if result is None:
@@ -113,13 +114,24 @@ def test(
         "unreadable": [row._asdict() for row in (*query.unreadable, *gallery.unreadable)],
     }
     with only_writer(run_folder):
-        write_per_query(make_folder(run_folder / "tests" / dataset.name) / PER_QUERY_FILE, ranking, query.names)
+        folder = make_folder(run_folder / "tests" / dataset.name)
+        write_per_query(folder / PER_QUERY_FILE, ranking, query.names)
+        _write_showcase(folder / SHOWCASE_FILE, query, gallery, ranking, model.settings)
         newest = read_result(run_folder) or result
         metrics = {**newest.metrics, dataset.name: ranking.metrics()}
         newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
         runs.add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
         write_result(run_folder, newest)
     return newest
+
+
+def _write_showcase(
+    path: Path, query: Features, gallery: Features, ranking: RankingResult, settings: TrainSettings
+) -> None:
+    arrays = [array for side in (query, gallery) for array in (side.feats, side.pids, side.camids)]
+    rule = settings.protocol != "no-camera"
+    names = query.names, gallery.names
+    write_showcase(path, arrays, names, ranking.ap, metric=settings.metric, camera_rule=rule)
 
 
 def feature_arrays(

@@ -52,6 +52,7 @@ def test_fit_and_test_leave_the_promised_files(tiny: ReidDataset, tmp_path: Path
         "curves.png",
         "result.json",
         "tests/tiny/per_query.npz",
+        "tests/tiny/ranked_lists.json",
     }
     assert result.metrics["tiny"]["mAP"] > 0.5, "colours tell these people apart"
     rows = read_log(tmp_path / "a")
