@@ -66,7 +66,7 @@ def matrix(
             click.echo(f"{'done ' if cell.done else 'train'}  {cell.training.label}  ->  {cell.folder}")
         say(f"{len(cells)} trainings ({sum(cell.done for cell in cells)} done), {len(cells) * len(sets)} tests.")
         return 0
-    document = run_matrix(plan, runs / name, machine, _announcer())
+    document = run_matrix(plan, runs / name, machine, announcer())
     _write_tables(document, runs / name)
     _print_results(document, runs / name, as_json=as_json)
     return EXIT_FAILED_ITEMS if num_failed(document) else 0
@@ -110,7 +110,8 @@ def recipe_path(value: str | None) -> Path | None:
     return bundled[value]
 
 
-def _announcer() -> Callable[[str], Progress]:
+def announcer() -> Callable[[str], Progress]:
+    """A line on stderr for each new task, and where its progress goes."""
     current: list[Progress] = []
 
     def announce(what: str) -> Progress:

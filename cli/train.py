@@ -2,6 +2,7 @@
 
 import click
 
+from .ablate import ablate
 from .errors import run
 from .fit import fit
 from .grid import matrix
@@ -30,6 +31,7 @@ app.add_command(extract)
 app.add_command(compare)
 app.add_command(rank)
 app.add_command(matrix)
+app.add_command(ablate)
 app.add_command(options)
 app.add_command(fetch_weights)
 app.add_command(temperatures)

@@ -1,7 +1,7 @@
 """Training images: class labels over several sets, pixels decoded once, batches for one epoch's plan."""
 
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from reid_data.transforms import Transform, draw_seed
 from reid_train.decode import Progress, Unreadable, decode_all
 
 Identity = tuple[str, int]
+Swap = Callable[[Record, int], np.ndarray | None]
 
 
 class Batch(NamedTuple):
@@ -32,7 +33,7 @@ class TrainingSet:
     """What is trained on: readable records of one or several sets, the label and the camera of each, and the classes.
 
     Cameras are numbered over all sets. `pixels` (N, H, W, 3) uint8 holds every image at the input size; None if they do
-    not fit into memory and are decoded when needed.
+    not fit into memory and are decoded when needed. `swap` (record, seed) gives an image another background, or None.
     """
 
     records: list[Record]
@@ -42,12 +43,18 @@ class TrainingSet:
     size: tuple[int, int]
     pixels: np.ndarray | None
     unreadable: list[Unreadable]
+    swap: Swap | None = None
 
     def image(self, number: int) -> np.ndarray:
         """Image `number` at the input size."""
         if self.pixels is not None:
             return self.pixels[number]
         return resize(read_record(self.records[number]), self.size)
+
+    def swapped(self, number: int, seed: int) -> np.ndarray | None:
+        """Image `number` at the input size before another background, if `seed` says so."""
+        swapped = None if self.swap is None else self.swap(self.records[number], seed)
+        return None if swapped is None else resize(swapped, self.size)
 
 
 def identity_space(dataset: ReidDataset) -> str:
@@ -77,6 +84,15 @@ def take_part(dataset: ReidDataset, fraction: float, seed: int) -> ReidDataset:
 def take_first(dataset: ReidDataset, limit: int) -> ReidDataset:
     """The set with at most `limit` training images: those of its first identities."""
     return _part(dataset, f"{dataset.name}:first-{limit}", sorted(dataset.train, key=lambda record: record.pid)[:limit])
+
+
+def take_identities(dataset: ReidDataset, fraction: float) -> ReidDataset:
+    """The set with a share of its training identities, evenly spread over the sorted pids. A `fraction` of 1 is the set itself."""
+    if fraction == 1:
+        return dataset
+    pids = sorted({record.pid for record in dataset.train})
+    kept = {pid for place, pid in enumerate(pids) if int((place + 1) * fraction) > int(place * fraction)}
+    return _part(dataset, f"{dataset.name}:ids-{fraction:g}", [record for record in dataset.train if record.pid in kept])
 
 
 def _part(dataset: ReidDataset, name: str, train: Sequence[Record]) -> ReidDataset:
@@ -148,7 +164,9 @@ class EpochBatches(Dataset[Batch]):
 
     def _draw(self, number: int, position: int) -> np.ndarray:
         name = self.images.records[number].name
-        return self.transform(self.images.image(number), draw_seed(self.seed, name, self.epoch, position))
+        swapped = self.images.swapped(number, draw_seed(self.seed, f"background {name}", self.epoch, position))
+        image = self.images.image(number) if swapped is None else swapped
+        return self.transform(image, draw_seed(self.seed, name, self.epoch, position))
 
 
 def iterate(batches: EpochBatches, workers: int) -> Iterator[Batch]:
