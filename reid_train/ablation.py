@@ -215,7 +215,7 @@ def _row(
     row: dict[str, Any] = {
         "id": variant.id,
         "settings": {"set": variant.changes, "replay": variant.replay, "match_lr": variant.match_lr},
-        "runs": [str(run.folder.relative_to(runs[0].folder.parents[2])) for run in runs],
+        "runs": [f"{RUNS_FOLDER}/runs/{run.folder.name}" for run in runs],
         "ours": compared.as_dict()["tests"][test]["first"],
         "study": {metric: mean(values[place] for values in variant.study) for place, metric in enumerate(STUDY_METRICS)}
         if variant.study

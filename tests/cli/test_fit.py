@@ -254,3 +254,24 @@ def test_the_command_line_needs_no_torch_for_help_and_options() -> None:
     for arguments in (["fit", "--help"], ["options"]):
         done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_ablate_lists_plans_and_runs(call):
+    code, out, _ = call("ablate")
+    assert code == 0
+    assert "classifier-unit" in out
+    assert "effective-temperature" in out
+    code, out, _ = call("ablate", "embedding", "--train", "tiny", "--scale", "small", "--dry-run")
+    assert code == 0
+    assert out.splitlines()[1] == "linear-1024: --embedding 1024"
+    sizes = [f"--set={text}" for text in ("size=32x16", "epochs=1", "iterations=2", "batch_ids=2", "batch_images=2")]
+    code, out, err = call("ablate", "embedding", "--train", "tiny", "--scale", "small", "--device", "cpu", *sizes)
+    assert code == 0, err
+    assert "83.4" in out or "83.3" in out
+    assert "linear-1024 against none" in out
+
+
+def test_ablate_refuses_what_it_cannot_run(call):
+    assert call("ablate", "temprature", "--train", "tiny")[0] == 2
+    assert call("ablate", "temperature", "--train", "tiny", "--seeds", "0,0")[0] == 2
+    assert call("ablate", "temperature", "--train", "tiny,other")[0] == 2
