@@ -89,7 +89,9 @@ def epoch_lines() -> Iterator[None]:
 
 @click.command()
 @click.option("--train", "train_spec", required=True, metavar="SET[:SHARE],...", help="Training sets, by name or path.")
-@click.option("--test", "test_spec", metavar="SET,...", help="Sets to test on afterwards.")
+@click.option(
+    "--test", "test_spec", metavar="SET,...", help="Sets to test on afterwards; SET@foreground and others: diagnostics."
+)
 @click.option("--name", help="Name of the run.  [default: the training sets' names]")
 @runs_option
 @data_root_option
@@ -171,10 +173,10 @@ def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Pat
 
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
-    """The sets of `--test A,B`, loaded. Raises InputError for one without query or gallery."""
-    from reid_data.datasets import load_dataset
+    """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
+    from reid_train.diagnostics import load_test_set
 
-    sets = [load_dataset(entry, data_root) for entry in names_list(spec)]
+    sets = [load_test_set(entry, data_root) for entry in names_list(spec)]
     for dataset in sets:
         notice(dataset)
         if not dataset.query or not dataset.gallery:

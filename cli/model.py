@@ -18,7 +18,7 @@ from .settings import settings_options
 
 @click.command()
 @click.argument("run", metavar="RUN", required=False)
-@click.option("--test", "test_spec", metavar="SET,...", help="Sets to test on, by name or path.")
+@click.option("--test", "test_spec", metavar="SET,...", help="Sets to test on, by name or path; or diagnostics of one.")
 @click.option("--features", type=click.Path(path_type=Path), help="A feature file to judge instead of a run.")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="With --features: folder for result.json and per_query.npz."

@@ -1,6 +1,6 @@
 """From records to pixels at the input size, in several processes. Imports no torch, so that workers start at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ from reid_data.parallel import ordered_map
 from reid_data.records import Record
 
 Progress = Callable[[int, int], None]
+Images = Callable[[Sequence[Record], tuple[int, int], int], Iterator[np.ndarray | str]]
+"""From records, a size (height, width) and a number of workers to each image at that size, in order, or the reason why
+there is none."""
 
 
 class Unreadable(NamedTuple):
@@ -50,6 +53,11 @@ def decode(item: tuple[Record, tuple[int, int]]) -> np.ndarray | str:
         return resize(read_record(record), size)
     except ImageError as error:
         return str(error)
+
+
+def decoded(records: Sequence[Record], size: tuple[int, int], workers: int) -> Iterator[np.ndarray | str]:
+    """The images as they are in their files: the usual `Images`."""
+    return ordered_map(decode, ((record, size) for record in records), workers, chunk=64)
 
 
 def free_memory() -> int:

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from reid_data.parallel import ordered_map
 from reid_data.records import Record
-from reid_train.decode import Unreadable, decode
+from reid_train.decode import Images, Unreadable, decoded
 from reid_train.engine import Arithmetic
 from reid_train.model.reid_net import ReidNet
 
@@ -59,8 +58,9 @@ def extract(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    images: Images = decoded,
 ) -> Features:
-    """Features of `records` in eval mode; unreadable images are left out and listed.
+    """Features of `records` in eval mode; images that `images` cannot give are left out and listed.
 
     `after`: as the classifier sees them (after the neck, L2-normalised if the network does). With `flip`, the mean of an
     image's features and its mirror image's, normalised again where single ones are. Memory: the features and one batch.
@@ -69,8 +69,7 @@ def extract(
     feats = np.empty((len(records), net.num_features), np.float32)
     kept: list[Record] = []
     unreadable: list[Unreadable] = []
-    decoded = ordered_map(decode, ((record, how.size) for record in records), workers, chunk=64)
-    for group in _groups(zip(records, decoded), BATCH):
+    for group in _groups(zip(records, images(records, how.size, workers)), BATCH):
         good = [(record, image) for record, image in group if not isinstance(image, str)]
         unreadable += [Unreadable(record.name, image) for record, image in group if isinstance(image, str)]
         if good:

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
-from reid_data.files import make_folder, only_writer, printable
+from reid_data.files import make_folder, only_writer, printable, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset
 from reid_train import run_folder as runs
 from reid_train.checkpoint import MODEL_FILE, load_model
 from reid_train.config import TrainSettings
-from reid_train.decode import Unreadable
+from reid_train.decode import Images, Unreadable, decoded
+from reid_train.diagnostics import Diagnostic, View, content_digest, prepare_view
 from reid_train.distributed import pick_device
 from reid_train.engine import Arithmetic
 from reid_train.evaluate.expansion import expand_queries
@@ -33,6 +33,7 @@ from reid_train.run_folder import test_key
 from reid_train.training import make_net
 
 logger = logging.getLogger("reid_train")
+MASKS_FILE = "masks.json"
 Progress = Callable[[int, int], None]
 
 
@@ -45,10 +46,12 @@ class TrainedModel:
     arithmetic: Arithmetic
     metadata: dict[str, Any]
 
-    def features(self, records: Sequence[Record], *, workers: int, progress: Progress | None = None) -> Features:
+    def features(
+        self, records: Sequence[Record], *, workers: int, progress: Progress | None = None, images: Images = decoded
+    ) -> Features:
         """Features of `records` by the run's test settings."""
         how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
-        return extract(self.net, records, how, self.arithmetic, workers=workers, progress=progress)
+        return extract(self.net, records, how, self.arithmetic, workers=workers, progress=progress, images=images)
 
 
 def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
@@ -97,13 +100,13 @@ def test(
     if result is None:
         raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")
     model = load_trained(run_folder, device=device, changes=changes)
-    digest = dataset_digest(dataset)
+    digest = content_digest(dataset)
     key = test_key(result.train_key, model.settings, digest)
     if result.tests.get(dataset.name, {}).get("test_key") == key:
         return result
     before = time.monotonic()
     workers = default_workers() if workers is None else workers
-    query, gallery = _test_features(model, dataset, workers, progress)
+    view, query, gallery = _test_features(model, dataset, workers, progress)
     ranking = rank(query, gallery, model.settings, str(model.arithmetic.device))
     entry = {
         "test_key": key,
@@ -113,10 +116,14 @@ def test(
         "num_gallery": len(gallery.records),
         "unreadable": [row._asdict() for row in (*query.unreadable, *gallery.unreadable)],
     }
+    if view.facts is not None:
+        entry["view"] = view.facts
     with only_writer(run_folder):
         folder = make_folder(run_folder / "tests" / dataset.name)
         write_per_query(folder / PER_QUERY_FILE, ranking, query.names)
         _write_showcase(folder / SHOWCASE_FILE, query, gallery, ranking, model.settings)
+        if view.facts is not None:
+            write_json(folder / MASKS_FILE, list(view.masks))
         newest = read_result(run_folder) or result
         metrics = {**newest.metrics, dataset.name: ranking.metrics()}
         newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
@@ -192,25 +199,31 @@ def rank(query: Features, gallery: Features, settings: TrainSettings, device: st
 
 def _test_features(
     model: TrainedModel, dataset: ReidDataset, workers: int, progress: Progress | None
-) -> tuple[Features, Features]:
-    """Features of query and gallery, without junk, which is never scored; InputError if either has no usable image."""
+) -> tuple[View, Features, Features]:
+    """Features of query and gallery, without junk, which is never scored; InputError if either has no usable image.
+
+    The masks of a diagnostic count as the first part of the progress.
+    """
     splits = {
         name: [record for record in dataset.split(name) if record.pid != JUNK_PID] for name in ("query", "gallery")
     }
-    total = sum(map(len, splits.values()))
+    num_masks = len(dataset.query) + len(dataset.gallery) if isinstance(dataset, Diagnostic) else 0
+    total = num_masks + sum(map(len, splits.values()))
     done = 0
 
     def watch(part: int, _: int) -> None:
         if progress is not None:
             progress(done + part, total)
 
+    view = prepare_view(dataset, workers=workers, progress=watch)
+    done = num_masks
     found = []
     for split, records in splits.items():
-        features = model.features(records, workers=workers, progress=watch)
+        features = model.features(records, workers=workers, progress=watch, images=view.images)
         done += len(records)
         if not features.records:
             raise InputError(
                 f"{dataset.name} has no usable {split} image ({len(features.unreadable)} unreadable): it cannot be a test set."
             )
         found.append(features)
-    return found[0], found[1]
+    return view, found[0], found[1]
