@@ -29,7 +29,12 @@ class TrainSettings:
 
     # network
     backbone: str = setting(
-        "resnet50", "Network below the pooling.", STUDY, choices=("resnet18", "resnet34", "resnet50", "resnet101")
+        "resnet50",
+        "Network below the pooling: torchvision's, or one of timm's (the extra `timm`).",
+        STUDY,
+        choices=("resnet18", "resnet34", "resnet50", "resnet101"),
+        form="resnet18|resnet34|resnet50|resnet101|timm:NAME",
+        prefix="timm:",
     )
     weights: str = setting("imagenet", "What the network starts from.", STUDY, form="imagenet|none|PATH")
     last_stride: int = setting(1, "Stride of the last stage; 1 keeps twice the resolution.", BOT, least=1, most=2)
@@ -83,6 +88,14 @@ class TrainSettings:
         10, "Pixels of zero padding before a random crop back to size; 0: none.", ASSUMED, least=0, most=512
     )
     random_erasing: float = setting(0.5, "Probability of erasing a rectangle.", "arXiv:1708.04896", least=0, most=1)
+    background_swap: float = setting(
+        0.0,
+        "Probability that a training image gets a new background from --bg, drawn anew in every epoch.",
+        "ours",
+        least=0,
+        most=1,
+    )
+    bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
     # batches
     sampler: str = setting("pk", "P identities x K images, or random images.", ASSUMED, choices=("pk", "random"))
     batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, least=1)
@@ -125,6 +138,7 @@ class TrainSettings:
     )
     seed: int = setting(0, "Seed of everything random.", "ours", least=0)
     # no experimental settings: they change no result
+    tensorboard: bool = setting(False, "Also write TensorBoard events (the extra `tensorboard`).", "ours", stage="run")
     checkpoint_every: int = setting(1, "Epochs between checkpoints.", "ours", least=1, stage="run")
     # tests
     test_feature: str = setting(
@@ -174,6 +188,8 @@ class TrainSettings:
             raise UsageError(
                 "--triplet and --centre need several identities in a batch: expected --batch-ids of at least 2."
             )
+        if (self.background_swap > 0) != (self.bg != "none"):
+            raise UsageError("--background-swap P and --bg SET belong together: give both, or neither.")
         if self.neck == "bn" and self.batch_size < 2:
             raise UsageError(
                 "batch normalisation needs at least 2 images in a batch: raise --batch-ids or --batch-images."

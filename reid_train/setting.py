@@ -18,10 +18,12 @@ def setting(
     above: float | None = None,
     most: float | None = None,
     form: str = "",
+    prefix: str = "",
     stage: str = "train",
 ) -> Any:
-    """A dataclass field with what is known about it. `least`, `above`, `most` bound a number; `form` shows free text."""
-    facts = {"help": help_text, "source": source, "choices": choices, "form": form, "stage": stage}
+    """A dataclass field with what is known about it. `least`, `above`, `most` bound a number; `form` shows free text;
+    texts that begin with `prefix` are allowed beside the `choices`."""
+    facts = {"help": help_text, "source": source, "choices": choices, "form": form, "prefix": prefix, "stage": stage}
     return dataclasses.field(default=default, metadata={**facts, "least": least, "above": above, "most": most})
 
 
@@ -41,8 +43,8 @@ def checked(field: Any, value: Any) -> Any:
         bounds = {key: field.metadata[key] for key in ("least", "above", "most")}
         return number(field.name, value, kind, **bounds)
     text = str(value)
-    choices = field.metadata["choices"]
-    if choices and text not in choices:
+    choices, prefix = field.metadata["choices"], field.metadata["prefix"]
+    if choices and text not in choices and not (prefix and text.startswith(prefix)):
         near = difflib.get_close_matches(text, choices, n=1, cutoff=0.5)
         hint = f" Did you mean '{near[0]}'?" if near else ""
         raise UsageError(f"{flag(field.name)} '{text}': expected one of {', '.join(choices)}.{hint}")

@@ -20,6 +20,7 @@ from reid_train.curves import draw_curves
 from reid_train.data import Batch, EpochBatches, TrainingSet, iterate
 from reid_train.distributed import num_processes, rank
 from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
+from reid_train.event_files import EventWriter
 from reid_train.features import Extraction, class_centroids, extract
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.results import RunResult
@@ -118,6 +119,7 @@ class Training:
         """
         loaders = workers if self.arithmetic.device.type == "cuda" else 0
         done = self._resume()
+        events = EventWriter(self.run_folder, done) if self.settings.tensorboard and rank() == 0 else None
         if done == 0 and self.settings.classifier_init != "normal":
             self._start_from_centroids(workers)
         if rank() == 0:
@@ -134,6 +136,8 @@ class Training:
             self.rows.append({"event": "epoch", "epoch": epoch, **row})
             if rank() > 0:
                 continue
+            if events is not None:
+                events.add(epoch, row)
             logger.info(_epoch_line(epoch, self.settings.epochs, row))
             if epoch % self.settings.checkpoint_every == 0 or epoch == self.settings.epochs:
                 self._checkpoint(epoch)

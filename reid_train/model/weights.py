@@ -112,7 +112,8 @@ def _download(url: str, target: Path, progress: Callable[[int, int], None] | Non
 def load_start(net: ReidNet, path: Path) -> list[str]:
     """Load backbone, embedding and neck from `path` into `net`; the names of what the file lacked.
 
-    A `.safetensors` file is one of our models, anything else a torchvision state dict (read with `weights_only=True`).
+    A `.safetensors` file is one of our models or a state dict of the backbone alone (as timm publishes them), anything
+    else a state dict as torchvision's (read with `weights_only=True`).
     The classifier is left as initialised: its classes are other people. Raises InputError if the file is unreadable, has
     nothing for the backbone, or other shapes.
     """
@@ -139,9 +140,11 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
 
 def _read_model(path: Path) -> dict[str, Tensor]:
     try:
-        return load_file(path)
+        tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"--weights '{path}' cannot be read as safetensors: {error}.") from error
+    ours = any(name.startswith("backbone.") for name in tensors)
+    return tensors if ours else {f"backbone.{name}": value for name, value in tensors.items()}
 
 
 def _read_torchvision(path: Path) -> dict[str, Tensor]:

@@ -161,6 +161,36 @@ def test_a_run_stopped_between_epochs_ends_with_the_same_bytes(
     assert folder_bytes(folder) == folder_bytes(tmp_path / "whole" / "r")
 
 
+def test_tensorboard_holds_each_epoch_once_also_after_a_resume(
+    tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from reid_train import training
+
+    run(tmp_path / "plain" / "r", tiny, epochs=3)
+    folder, real = tmp_path / "events" / "r", training.save_state
+
+    def stops(path: Path, state: dict[str, Any]) -> None:
+        if state["epoch"] == 2:  # the second epoch is in the events, but not in the checkpoint
+            raise KeyboardInterrupt
+        real(path, state)
+
+    monkeypatch.setattr(training, "save_state", stops)
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tiny, epochs=3, tensorboard=True)
+    monkeypatch.setattr(training, "save_state", real)
+    run(folder, tiny, epochs=3, tensorboard=True)
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    rows = [row for row in read_log(folder) if row["event"] == "epoch"]
+    scalars = events.Scalars("loss")
+    assert [scalar.step for scalar in scalars] == [1, 2, 3]
+    assert [scalar.value for scalar in scalars] == pytest.approx([row["loss"] for row in rows])
+    name = "model.safetensors"
+    assert (folder / name).read_bytes() == (tmp_path / "plain" / "r" / name).read_bytes(), "it changes no result"
+
+
 def test_unreadable_training_images_are_rows_and_the_run_goes_on(tmp_path: Path) -> None:
     root = write_tiny_set(tmp_path / "data" / "tiny")
     victim = sorted((root / "bounding_box_train").iterdir())[3]
