@@ -16,7 +16,6 @@ from pathlib import Path
 
 import cv2
 
-from reid_data.background import fit_plate, read_plate
 from reid_data.build import backdrop, chosen_backdrop, gather_sides
 from reid_data.build_settings import CompositeSettings, limit_records, resolve_settings
 from reid_data.compose.picture import compose
@@ -25,6 +24,7 @@ from reid_data.compose.rim import old_background, seam_ratio
 from reid_data.datasets import load_dataset
 from reid_data.files import write_atomic
 from reid_data.images import encode_jpeg
+from reid_data.plate_files import fit_plate, read_plate
 from reid_data.segment import build_segmenter
 from reid_data.segment.cache import MaskCache, Masked
 from reid_data.segment.survey import survey

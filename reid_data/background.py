@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.errors import ImageError, unknown_name
+from reid_data.errors import unknown_name
 from reid_data.files import cache_folder, make_folder, settings_digest, write_atomic
 from reid_data.fill import FILLS
-from reid_data.images import encode_png, read_bytes
+from reid_data.images import encode_png
 from reid_data.manifest import Row
 from reid_data.masks import grow, thumbnail
 from reid_data.records import Record
@@ -103,33 +103,6 @@ def _plate(masked: Masked, folder: str, settings: PlateSettings) -> Plate | Reje
         make_folder(path.parent)
         write_atomic(path, encode_png(np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])))
     return Plate(record, str(path), sha, size, masked.quality, thumbnail(hole))
-
-
-def read_plate(path: str) -> tuple[np.ndarray, np.ndarray]:
-    """A kept plate: (H, W, 3) uint8 RGB, and (H, W) bool of what is invented in it. Raises ImageError."""
-    picture = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
-        raise ImageError("is no plate (an RGBA PNG); remove it, and it is made again")
-    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGB), picture[:, :, 3] == 0
-
-
-def fit_plate(plate: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A plate (H, W, 3) or (H, W) uint8 cut to the aspect of `size` = (height, width), then resized to it.
-
-    It is cut evenly at both sides, or at the top, so that the ground stays under the feet.
-    """
-    height, width = plate.shape[:2]
-    wanted = size[1] / size[0]
-    if width / height > wanted:
-        keep = max(1, round(height * wanted))
-        left = (width - keep) // 2
-        plate = plate[:, left : left + keep]
-    else:
-        plate = plate[height - max(1, min(height, round(width / wanted))) :]
-    if plate.shape[:2] == tuple(size):
-        return plate
-    shrinking = plate.shape[0] > size[0]
-    return cv2.resize(plate, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_CUBIC)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reid_data.background import Plate, PlateBank, fit_plate, gather_plates, read_plate
+from reid_data.background import Plate, PlateBank, gather_plates
 from reid_data.build_settings import (
     COMMAND,
     CompositeSettings,
@@ -32,6 +32,7 @@ from reid_data.images import encode_jpeg
 from reid_data.manifest import Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
 from reid_data.masks import looseness
 from reid_data.parallel import ordered_map
+from reid_data.plate_files import fit_plate, read_plate
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Unusable

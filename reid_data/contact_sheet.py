@@ -8,11 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.background import PlateSettings, fit_plate, make_plate
+from reid_data.background import PlateSettings, make_plate
 from reid_data.errors import ImageError, InputError, ReidError
 from reid_data.files import printable
 from reid_data.images import read_image, read_record
 from reid_data.manifest import Row, read_manifest
+from reid_data.plate_files import fit_plate
 from reid_data.records import Record, ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter

@@ -96,6 +96,14 @@ class TrainSettings:
         most=1,
     )
     bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
+    background_swap: float = setting(
+        0.0,
+        "Probability that a training image gets a new background from --bg, drawn anew in every epoch.",
+        "ours",
+        least=0,
+        most=1,
+    )
+    bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
     # batches
     sampler: str = setting("pk", "P identities x K images, or random images.", ASSUMED, choices=("pk", "random"))
     batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, least=1)

@@ -42,17 +42,22 @@ def train_key(
     device_type: str,
     *,
     norm_digest: str | None = None,
+    swap_digest: str | None = None,
 ) -> str:
     """Key of a training: equal keys mean equal weights (on a CPU: to the last bit).
 
-    `dataset_digests`: of the training sets, in order; `norm_digest`: of the set that `--norm NAME` names. The content of
-    weight and schedule files counts, their paths do not.
+    `dataset_digests`: of the training sets, in order; `norm_digest`: of the set that `--norm NAME` names; `swap_digest`: of
+    what `--bg NAME` gives. The content of weight and schedule files counts, their paths do not.
     """
     values = settings.as_dict("train")
     if settings.weights not in ("imagenet", "none"):
         values["weights"] = "file"
     if settings.temperature_file is not None:
         values["temperature_schedule"] = f"file:{schedule_sha256(settings)}"
+    if swap_digest is None:
+        del values["background_swap"], values["bg"]  # as if there were no such settings
+    else:
+        values["bg"] = swap_digest
     if norm_digest is not None:
         values["norm"] = f"{norm_digest}:{settings.norm.endswith(':per-image')}"
     return settings_digest([values, list(dataset_digests), weights_sha256, device_type])
@@ -105,7 +110,7 @@ def _other_inputs(run_folder: Path, identity: RunIdentity) -> list[str]:
     if old["train_key"] == new["train_key"]:
         return []
     named = [f"{name}: {old[name]} -> {new[name]}" for name in new if name != "train_key" and old[name] != new[name]]
-    return named or ["the content of the temperature schedule's file, or of the set that --norm names"]
+    return named or ["the content of the temperature schedule's file, or of the set that --norm or --bg names"]
 
 
 def read_settings(run_folder: Path) -> TrainSettings:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import UsageError
 from reid_data.files import make_folder, only_writer, printable, require_space, sha256_file, sweep_temporary
 from reid_data.parallel import default_workers
-from reid_data.records import ReidDataset, relabel
+from reid_data.records import Record, ReidDataset, relabel
+from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
+from reid_data.segment.base import Segmenter
+from reid_data.segment.small_net import SmallSegmenter
+from reid_data.swapping import TrainingSwap, prepare_swap, swap_digest
 from reid_train import run_folder as runs
 from reid_train.checkpoint import STATE_FILE, load_state
 from reid_train.config import TrainSettings
@@ -58,6 +63,7 @@ def fit(
             logger.info("the training of %s is done already", printable(run_folder))
             return done
         images = load_training_set(datasets, settings.height_width, workers=workers)
+        images = replace(images, swap=_swap(settings, datasets, data_root, images.records, workers))
         logger.info("%d images of %d identities to train on", len(images.records), len(images.classes))
         mean, std = settings.norm_numbers or _measured_norm(settings, datasets, data_root, workers)
         net = make_net(settings, len(images.classes))
@@ -123,14 +129,17 @@ def identify(
     names = [dataset.name for dataset in datasets]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"training sets must be named, and each once; got {', '.join(names) or 'none'}.")
+    if (settings.background_swap > 0) != (settings.bg != "none"):
+        raise UsageError("--background-swap P and --bg SET belong together: give both, or neither.")
     processes = processes or num_processes()
     device_type = pick_device(device).type + (f" x {processes}" if processes > 1 else "")
     start = weights_path(settings.weights, settings.backbone)
     weights_sha256 = None if start is None else sha256_file(start)
     norm_set = _norm_set(settings, datasets, data_root)
+    swap = swap_digest(_named(settings.bg, datasets, data_root), _segmenter()) if settings.background_swap else None
     digests = [dataset_digest(dataset) for dataset in datasets]
     norm_digest = None if norm_set is None else dataset_digest(norm_set)
-    key = train_key(settings, digests, weights_sha256, device_type, norm_digest=norm_digest)
+    key = train_key(settings, digests, weights_sha256, device_type, norm_digest=norm_digest, swap_digest=swap)
     return RunIdentity(key, names, dict(zip(names, digests)), weights_sha256, device_type)
 
 
@@ -143,9 +152,43 @@ def _norm_set(settings: TrainSettings, datasets: Sequence[ReidDataset], data_roo
     """The set whose channel statistics `--norm NAME` asks for: one of the training sets, else loaded; None for numbers."""
     if settings.norm_numbers is not None:
         return None
-    name = settings.norm.removesuffix(":per-image")
+    return _named(settings.norm.removesuffix(":per-image"), datasets, data_root)
+
+
+def _named(name: str, datasets: Sequence[ReidDataset], data_root: Path | None) -> ReidDataset:
+    """One of the training sets, else loaded."""
     found = next((dataset for dataset in datasets if dataset.name == name), None)
     return found or load_dataset(name, data_root or Path("data"))
+
+
+def _segmenter() -> Segmenter:
+    """The default segmenter, on the processor: masks that loader processes may ask for, and the same on every machine."""
+    segmenter = build_segmenter(DEFAULT_SEGMENTER)
+    return replace(segmenter, device="cpu") if isinstance(segmenter, SmallSegmenter) else segmenter
+
+
+def _swap(
+    settings: TrainSettings,
+    datasets: Sequence[ReidDataset],
+    data_root: Path | None,
+    records: Sequence[Record],
+    workers: int,
+) -> TrainingSwap | None:
+    """Masks and plates for `--background-swap`; of several processes the first makes them, the others find them kept."""
+    if not settings.background_swap:
+        return None
+    bg = _named(settings.bg, datasets, data_root)
+    if rank() > 0:
+        barrier()
+    swap = prepare_swap(
+        records, bg, _segmenter(), probability=settings.background_swap, seed=settings.seed, workers=workers
+    )
+    if rank() == 0:
+        barrier()
+    logger.info(
+        "%d of %d images may get one of %d backgrounds of %s", swap.usable, swap.images, len(swap.swap.paths), bg.name
+    )
+    return swap
 
 
 def _measured_norm(

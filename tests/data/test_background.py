@@ -11,17 +11,16 @@ from reid_data.background import (
     PlateSettings,
     Rejected,
     candidate_order,
-    fit_plate,
     gather_plates,
     make_plate,
     person_hole,
     plates,
-    read_plate,
 )
 from reid_data.datasets import load_dataset
 from reid_data.errors import ImageError, UsageError
 from reid_data.files import cache_folder
 from reid_data.fill import FILLS
+from reid_data.plate_files import fit_plate, read_plate
 from reid_data.records import Record
 from reid_data.segment.cache import Masked
 from reid_data.segment.precomputed import PrecomputedSegmenter

@@ -26,6 +26,7 @@ from reid_train.schedules import DECAYS, TEMPERATURES
 RECIPES = Path(__file__).parents[2] / "assets" / "recipes"
 OTHER_VALUES: dict[str, Any] = {
     "weights": "none",
+    "bg": "duke",
     "temperature_schedule": "log-up",
     "size": "64x32",
     "norm": "market",
