@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from reid_data.records import Record
 from reid_train.decode import Images, Unreadable, decoded
 from reid_train.engine import Arithmetic
+from reid_train.feature_cache import PART, FeatureCache, Part
 from reid_train.model.reid_net import ReidNet
 
 BATCH = 128
@@ -59,32 +60,65 @@ def extract(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
     images: Images = decoded,
+    cache: FeatureCache | None = None,
 ) -> Features:
     """Features of `records` in eval mode; images that `images` cannot give are left out and listed.
 
     `after`: as the classifier sees them (after the neck, L2-normalised if the network does). With `flip`, the mean of an
     image's features and its mirror image's, normalised again where single ones are. Memory: the features and one batch.
+    Parts that `cache` holds are read from it, the others are put there.
     """
     net.eval()
+    parts = [records[start : start + PART] for start in range(0, len(records), PART)]
+    kept = {number for number in range(len(parts)) if cache is not None and cache.has(number)}
+    missing = [record for number, part in enumerate(parts) if number not in kept for record in part]
+    stream = images(missing, how.size, workers)
     feats = np.empty((len(records), net.num_features), np.float32)
-    kept: list[Record] = []
+    readable: list[Record] = []
     unreadable: list[Unreadable] = []
-    for group in _groups(zip(records, images(records, how.size, workers)), BATCH):
-        good = [(record, image) for record, image in group if not isinstance(image, str)]
-        unreadable += [Unreadable(record.name, image) for record, image in group if isinstance(image, str)]
-        if good:
-            batch = torch.from_numpy(np.stack([image for _, image in good]))
-            feats[len(kept) : len(kept) + len(good)] = _features(net, batch, how, arithmetic).cpu().numpy()
-        kept += [record for record, _ in good]
+
+    def watch(done: int) -> None:
         if progress is not None:
-            progress(len(kept) + len(unreadable), len(records))
-    return Features(feats[: len(kept)], kept, unreadable)
+            progress(len(readable) + len(unreadable) + done, len(records))
+
+    for number, part in enumerate(parts):
+        found = cache.read(number, net.num_features) if cache is not None and number in kept else None
+        if found is None:
+            source = images(part, how.size, workers) if number in kept else islice(stream, len(part))
+            found = _one_part(net, source, how, arithmetic, watch)
+            if cache is not None:
+                cache.write(number, found)
+        feats[len(readable) : len(readable) + len(found.feats)] = found.feats
+        bad = dict(zip(found.bad, found.reasons))
+        readable += [record for place, record in enumerate(part) if place not in bad]
+        unreadable += [Unreadable(part[place].name, reason) for place, reason in bad.items()]
+        watch(0)
+    if cache is not None:
+        cache.finish()
+    return Features(feats[: len(readable)], readable, unreadable)
 
 
-def _groups(
-    pairs: Iterator[tuple[Record, np.ndarray | str]], size: int
-) -> Iterator[list[tuple[Record, np.ndarray | str]]]:
-    return iter(lambda: list(islice(pairs, size)), [])
+def _one_part(
+    net: ReidNet,
+    images: Iterator[np.ndarray | str],
+    how: Extraction,
+    arithmetic: Arithmetic,
+    watch: Callable[[int], None],
+) -> Part:
+    """Features of a part's images, in batches."""
+    feats = [np.empty((0, net.num_features), np.float32)]
+    bad: list[int] = []
+    reasons: list[str] = []
+    done = 0
+    for group in iter(lambda: list(islice(images, BATCH)), []):
+        good = [image for image in group if not isinstance(image, str)]
+        bad += [done + place for place, image in enumerate(group) if isinstance(image, str)]
+        reasons += [image for image in group if isinstance(image, str)]
+        if good:
+            feats.append(_features(net, torch.from_numpy(np.stack(good)), how, arithmetic).cpu().numpy())
+        done += len(group)
+        watch(done)
+    return Part(np.concatenate(feats), bad, reasons)
 
 
 def _features(net: ReidNet, images: torch.Tensor, how: Extraction, arithmetic: Arithmetic) -> torch.Tensor:

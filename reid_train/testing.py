@@ -4,12 +4,13 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
-from reid_data.files import make_folder, only_writer, printable, write_json
+from reid_data.files import make_folder, only_writer, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset
 from reid_train import run_folder as runs
@@ -26,6 +27,7 @@ from reid_train.evaluate.per_query import PER_QUERY_FILE, write_per_query
 from reid_train.evaluate.protocol import evaluate
 from reid_train.evaluate.rerank import RerankSettings
 from reid_train.evaluate.showcase import SHOWCASE_FILE, write_showcase
+from reid_train.feature_cache import FeatureCache
 from reid_train.features import Extraction, Features, extract
 from reid_train.model.reid_net import ReidNet
 from reid_train.results import RunResult, read_result, write_result
@@ -45,13 +47,25 @@ class TrainedModel:
     settings: TrainSettings
     arithmetic: Arithmetic
     metadata: dict[str, Any]
+    sha256: str = ""
 
     def features(
-        self, records: Sequence[Record], *, workers: int, progress: Progress | None = None, images: Images = decoded
+        self,
+        records: Sequence[Record],
+        content: str,
+        *,
+        workers: int,
+        progress: Progress | None = None,
+        images: Images = decoded,
     ) -> Features:
-        """Features of `records` by the run's test settings."""
+        """Features of `records` by the run's test settings, kept by the model, the settings and `content`, their set's digest."""
         how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
-        return extract(self.net, records, how, self.arithmetic, workers=workers, progress=progress, images=images)
+        names = settings_digest([record.name for record in records])
+        device = self.arithmetic.device.type
+        cache = FeatureCache([self.sha256, self.metadata["norm"], asdict(how), device, content, names])
+        return extract(
+            self.net, records, how, self.arithmetic, workers=workers, progress=progress, images=images, cache=cache
+        )
 
 
 def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
@@ -79,7 +93,8 @@ def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, A
     net = make_net(settings, len(metadata["classes"]))
     net.load_state_dict(tensors)
     arithmetic = Arithmetic(place, "none", metadata["norm"]["mean"], metadata["norm"]["std"])
-    return TrainedModel(net.to(place).eval(), settings.replace(**(changes or {})), arithmetic, metadata)
+    settings = settings.replace(**(changes or {}))
+    return TrainedModel(net.to(place).eval(), settings, arithmetic, metadata, sha256_file(path))
 
 
 def test(
@@ -106,7 +121,7 @@ def test(
         return result
     before = time.monotonic()
     workers = default_workers() if workers is None else workers
-    view, query, gallery = _test_features(model, dataset, workers, progress)
+    view, query, gallery = _test_features(model, dataset, digest, workers, progress)
     ranking = rank(query, gallery, model.settings, str(model.arithmetic.device))
     entry = {
         "test_key": key,
@@ -155,6 +170,7 @@ def feature_arrays(
     total = sum(len(records) for records in sides.values())
     if not total:
         raise InputError(f"{dataset.name} has no {split} image.")
+    content = dataset_digest(dataset)
     arrays: dict[str, Any] = {}
     unreadable: list[Unreadable] = []
     done = 0
@@ -164,7 +180,9 @@ def feature_arrays(
             progress(done + part, total)
 
     for side, records in sides.items():
-        found = model.features(records, workers=default_workers() if workers is None else workers, progress=watch)
+        found = model.features(
+            records, content, workers=default_workers() if workers is None else workers, progress=watch
+        )
         done += len(records)
         unreadable += found.unreadable
         values = {"feats": found.feats, "pids": found.pids, "camids": found.camids, "paths": found.names}
@@ -198,7 +216,7 @@ def rank(query: Features, gallery: Features, settings: TrainSettings, device: st
 
 
 def _test_features(
-    model: TrainedModel, dataset: ReidDataset, workers: int, progress: Progress | None
+    model: TrainedModel, dataset: ReidDataset, content: str, workers: int, progress: Progress | None
 ) -> tuple[View, Features, Features]:
     """Features of query and gallery, without junk, which is never scored; InputError if either has no usable image.
 
@@ -219,7 +237,7 @@ def _test_features(
     done = num_masks
     found = []
     for split, records in splits.items():
-        features = model.features(records, workers=workers, progress=watch, images=view.images)
+        features = model.features(records, content, workers=workers, progress=watch, images=view.images)
         done += len(records)
         if not features.records:
             raise InputError(

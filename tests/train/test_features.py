@@ -1,6 +1,7 @@
 """Features in data-set order, bounded and complete; class centroids."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch.nn import functional as F
 from reid_data.images import read_record, resize
 from reid_data.records import Record, ReidDataset
 from reid_train import features as module
+from reid_train.decode import decoded
 from reid_train.engine import Arithmetic
+from reid_train.feature_cache import FeatureCache, prune
 from reid_train.features import Extraction, class_centroids, extract
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 
@@ -95,3 +98,65 @@ def test_centroids_equal_the_slow_loop(normalize: bool, calibrate: bool) -> None
     for label in range(8):
         mean = after[np.array(labels) == label].mean(0)
         np.testing.assert_allclose(found[label], mean / np.linalg.norm(mean), atol=1e-5)
+
+
+class TestCache:
+    """Parts kept by what they depend on."""
+
+    @pytest.fixture(autouse=True)
+    def _small_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "PART", 5)
+        monkeypatch.setattr(module, "BATCH", 2)
+
+    def test_a_stopped_extraction_goes_on_where_it_was(
+        self, tiny: ReidDataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net, how, records = make_net(), Extraction(SIZE), list(tiny.gallery)[:18]
+        plain = extract(net, records, how, arithmetic())
+
+        def stop(done: int, total: int) -> None:
+            if done >= 12:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            extract(net, records, how, arithmetic(), progress=stop, cache=FeatureCache("key"))
+        asked = []
+
+        def watched(records, size, workers):
+            asked.append([record.name for record in records])
+            return decoded(records, size, workers)
+
+        found = extract(net, records, how, arithmetic(), images=watched, cache=FeatureCache("key"))
+        assert asked == [[record.name for record in records[10:]]]
+        np.testing.assert_array_equal(found.feats, plain.feats)
+        assert found.records == plain.records
+        again = extract(net, records, how, arithmetic(), images=lambda *_: iter(()), cache=FeatureCache("key"))
+        np.testing.assert_array_equal(again.feats, plain.feats)
+
+    def test_unreadable_images_stay_where_they_are(self, tiny: ReidDataset) -> None:
+        net, how, records = make_net(), Extraction(SIZE), list(tiny.gallery)[:12]
+        records[3] = dataclasses.replace(records[3], name="absent.jpg")
+        first = extract(net, records, how, arithmetic(), cache=FeatureCache("key"))
+        second = extract(net, records, how, arithmetic(), cache=FeatureCache("key"))
+        assert [row.name for row in first.unreadable] == ["absent.jpg"]
+        assert first.unreadable == second.unreadable
+        assert first.records == second.records == records[:3] + records[4:]
+        np.testing.assert_array_equal(first.feats, second.feats)
+
+    def test_a_damaged_part_is_made_again(self, tiny: ReidDataset) -> None:
+        net, how, records = make_net(), Extraction(SIZE), list(tiny.gallery)[:12]
+        cache = FeatureCache("key")
+        first = extract(net, records, how, arithmetic(), cache=cache)
+        files = sorted(cache.folder.iterdir())
+        assert len(files) == 3
+        files[0].write_bytes(files[0].read_bytes()[:100])
+        files[1].write_bytes(b"")
+        np.testing.assert_array_equal(extract(net, records, how, arithmetic(), cache=cache).feats, first.feats)
+
+    def test_the_least_recently_used_go_first(self, tmp_path: Path) -> None:
+        for place, name in enumerate(("old", "middle", "new")):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "part").write_bytes(bytes(100))
+            os.utime(tmp_path / name, (place, place))
+        prune(tmp_path, 200, keep=tmp_path / "old")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]

@@ -362,6 +362,22 @@ def test_tests_are_not_repeated_and_test_settings_can_change(
     assert run_test(tmp_path / "a", other, device="cpu", workers=1) == changed
 
 
+def test_other_test_settings_reuse_the_features(
+    tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reid_train import features
+
+    run(tmp_path / "r", tiny)
+    run_test(tmp_path / "r", tiny, device="cpu", workers=1)
+    forwards = []
+    real = features._features
+    monkeypatch.setattr(features, "_features", lambda *args: forwards.append(1) or real(*args))
+    run_test(tmp_path / "r", tiny, device="cpu", workers=1, changes={"metric": "euclidean"})
+    assert not forwards, "a metric is no reason to compute features again"
+    run_test(tmp_path / "r", tiny, device="cpu", workers=1, changes={"flip_test": True})
+    assert forwards, "flip averaging is"
+
+
 def test_junk_is_not_looked_at(tmp_path: Path) -> None:
     root = write_tiny_set(tmp_path / "data" / "tiny")
     (root / "bounding_box_test" / "-1_c1s1_000001_00.jpg").write_bytes(b"no image, and nobody notices")
