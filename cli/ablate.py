@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="full: the study's; small: ResNet-18 at 64x32 from scratch on half of the identities, for processors.",
 )
+@click.option("--variants", metavar="ID,...", help="Only these; the first variant, the base, is always run.")
 @click.option("--seeds", default="0", show_default=True, help="Seeds, comma-separated.")
 @click.option("--weights", metavar="imagenet|none|PATH", help="What the network starts from; as --set weights=...")
 @set_option
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @dry_run_option
 @json_option
 def ablate(
-    experiment: str | None, train_set: str, test_set: str | None, scale: str, seeds: str, weights: str | None,
+    experiment: str | None, train_set: str, test_set: str | None, scale: str, variants: str | None, seeds: str, weights: str | None,
     assignments: tuple[str, ...], runs: Path, data_root: Path, device: str, workers: int | None,
     dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
@@ -59,6 +60,8 @@ def ablate(
     if experiment is None:
         return _list(list(ablation.experiments().values()), as_json)
     found, size = ablation.find_experiment(experiment), ablation.find_scale(scale)
+    if variants is not None:
+        found = found.only(names_list(variants))
     changes = (*(f"{key}={value}" for key, value in size.settings.items()), *assignments)
     base = collect_settings({"weights": weights}, None, changes)
     sets = training_sets(train_set, data_root, base.seed, None)

@@ -8,7 +8,7 @@ import io
 import logging
 import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from statistics import mean
@@ -55,6 +55,16 @@ class Experiment:
     title: str
     direction: str
     variants: tuple[Variant, ...]
+
+    def only(self, ids: Sequence[str]) -> "Experiment":
+        """The experiment with its first variant, those of `ids`, and those that they follow. Raises UsageError."""
+        known = {variant.id: variant for variant in self.variants}
+        for id_ in ids:
+            if id_ not in known:
+                raise unknown_name("variant", id_, known)
+        leaders = {leader for id_ in ids for leader in (known[id_].replay, known[id_].match_lr) if leader}
+        wanted = {self.variants[0].id, *ids, *leaders}
+        return replace(self, variants=tuple(variant for variant in self.variants if variant.id in wanted))
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,13 @@ def test_an_unknown_experiment_names_the_known_ones():
         ablation.find_experiment("temprature-schedule")
 
 
+def test_a_choice_of_variants_keeps_the_base_and_who_is_followed():
+    chosen = ablation.find_experiment("effective-temperature").only(["project-replay"])
+    assert [variant.id for variant in chosen.variants] == ["free-0.1", "project-replay"]
+    with pytest.raises(UsageError, match=r"project-0\.05"):
+        ablation.find_experiment("effective-temperature").only(["project-0.5"])
+
+
 def test_half_of_the_identities_is_spread_over_all(tiny):
     half = take_identities(tiny, 0.5)
     assert sorted({record.pid for record in half.train}) == [2, 4, 6, 8]
