@@ -9,6 +9,7 @@ from .grid import matrix
 from .judge import compare, rank
 from .model import evaluate, extract, fetch_weights, temperatures
 from .options import Commands
+from .report import report
 from .settings import options
 
 
@@ -31,6 +32,7 @@ app.add_command(extract)
 app.add_command(compare)
 app.add_command(rank)
 app.add_command(matrix)
+app.add_command(report)
 app.add_command(ablate)
 app.add_command(options)
 app.add_command(fetch_weights)

@@ -61,7 +61,16 @@ def read_results(folder: Path) -> dict[str, Any]:
         raise InputError(f"'{printable(path)}' cannot be read: {error}. Run reid-train matrix first.") from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(f'\'{printable(path)}\' is no matrix result (expected "schema": "{SCHEMA}").')
+    if "summary" not in document:
+        raise InputError(
+            f"'{printable(path)}' was written by an earlier version. Make it anew: reid-train matrix --collect."
+        )
     return document
+
+
+def column_names(document: Mapping[str, Any]) -> list[str]:
+    """The test sets as typed, in the order of the cells."""
+    return list(dict.fromkeys(cell["test"] for cell in document["cells"]))
 
 
 def row_name(cell: Mapping[str, Any]) -> str:

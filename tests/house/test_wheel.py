@@ -75,7 +75,7 @@ def test_typing_marker_template_and_recipe_are_packed(installed):
     for name in (
         "reid_data/py.typed",
         "reid_train/py.typed",
-        "reid_assets/templates/matrix.html.j2",
+        "reid_assets/templates/report.html.j2",
         "reid_assets/recipes/demo.toml",
     ):
         assert (installed / name).is_file()

@@ -1,0 +1,118 @@
+"""The composite sets of a matrix: contact sheets, and what their masks were worth."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from reid_data.errors import ImageError, ReidError
+from reid_data.images import read_image
+from reid_data.manifest import read_manifest
+from reid_train.report.bars import Histogram, histogram
+from reid_train.report.evidence import Evidence
+from reid_train.report.pictures import data_uri, image_folder
+from reid_train.report.sheet import Sheet, make_sheet
+from reid_train.report.summary import column_names
+
+SHEETS_FOLDER, SHEET_QUALITY = "sheets", 80
+STATUSES = ("ok", "flagged", "dropped", "failed")
+
+
+@dataclass(frozen=True)
+class Composite:
+    """A composite set: counts by split and status, its masks' quality, its contact sheet as a data URI, what is missing."""
+
+    name: str
+    foreground: str
+    background: str
+    counts: tuple[tuple[str, tuple[int, ...]], ...]
+    quality: Histogram | None
+    median: float | None
+    limit: float | None
+    sheet: str | None
+    missing: tuple[str, ...]
+
+
+def composite_cards(document: Mapping[str, Any]) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """The composite sets of a matrix: by card name, the name or path as typed, and the card."""
+    found: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for row in document["trainings"]:
+        parts = row["train"].split("+")
+        for number, card in enumerate(row["sets"]):
+            if card["kind"] == "composite":
+                typed = parts[number] if len(parts) == len(row["sets"]) else card["name"]
+                name, colon, share = typed.rpartition(":")
+                typed = name if colon and share.replace(".", "", 1).isdigit() else typed
+                found.setdefault(card["name"], (typed, card))
+    for typed in column_names(document):
+        card = document["tests"][typed]["card"]
+        if card["kind"] == "composite":
+            found.setdefault(card["name"], (typed, card))
+    return found
+
+
+def composites(evidence: Evidence, data_root: Path | None, *, thumbs: bool) -> tuple[list[Composite], Sheet]:
+    """The composite sets of the matrix, from their manifests, with the contact sheets that lie in `sheets/`; and numbers."""
+    cards = composite_cards(evidence.document)
+    parents = {name: [parent["name"] for parent in card.get("parents", ())] for name, (_, card) in cards.items()}
+    shown, records = [], []
+    for name, (typed, _) in cards.items():
+        composite, rows = _composite(
+            name, parents[name], image_folder(typed, data_root), evidence.folder, thumbs=thumbs
+        )
+        shown.append(composite)
+        records += [{"set": name, **row} for row in rows]
+    return shown, make_sheet("mask-quality", "Mask quality of every composite image", records)
+
+
+def _composite(
+    name: str, parents: list[str], root: Path | None, folder: Path, *, thumbs: bool
+) -> tuple[Composite, list[dict[str, Any]]]:
+    missing, rows, limit = [], [], None
+    try:
+        manifest = None if root is None else read_manifest(root)
+    except ReidError as error:
+        manifest = None
+        missing.append(str(error))
+    if manifest is None:
+        missing.append("Its manifest.jsonl was not found below the data root: no mask quality is shown.")
+    else:
+        rows = [row for row in manifest.of_kind("image") if row.get("status") in STATUSES]
+        settings = manifest.header.get("settings", {})
+        limit = settings.get("min_quality")
+        parents = [str(settings.get(role, "?")) for role in ("foreground", "background")]
+    sheet = _contact_sheet(folder / SHEETS_FOLDER / f"{name}.jpg", missing) if thumbs else None
+    pasted = [row for row in rows if row.get("person", True)]  # the others are bare plates
+    values = {
+        status: [
+            row["mask_quality"] for row in pasted if row["status"] == status and _is_share(row.get("mask_quality"))
+        ]
+        for status in STATUSES
+    }
+    counts = tuple(
+        (split, tuple(sum(row["split"] == split and row["status"] == status for row in rows) for status in STATUSES))
+        for split in ("train", "query", "gallery")
+    )
+    every = [value for part in values.values() for value in part]
+    quality = histogram(list(values.items()), "mask quality", limit) if every else None
+    median = float(np.median(every)) if every else None
+    foreground, background = (parents * 2)[:2] or ("?", "?")
+    shown = Composite(
+        name, foreground, background, counts if rows else (), quality, median, limit, sheet, tuple(missing)
+    )
+    keys = ("name", "split", "status", "person", "mask_quality")
+    return shown, [{key: row.get(key) for key in keys} for row in rows]
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
+
+
+def _contact_sheet(path: Path, missing: list[str]) -> str | None:
+    try:
+        return data_uri(read_image(str(path)), SHEET_QUALITY)
+    except ImageError as error:
+        missing.append(f"No contact sheet: {SHEETS_FOLDER}/{path.name} {error}.")
+        return None

@@ -1,0 +1,102 @@
+"""How much does a model lean on the background? What the diagnostics `SET@VIEW` in `results.json` say, in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reid_train.report.sheet import Sheet, make_sheet
+from reid_train.report.summary import row_name
+
+PLAIN = "as it is"
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """One row of the matrix on one set: its entries under `reliance` in `results.json`, one per view of the set."""
+
+    row: str
+    test: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def original(self) -> Mapping[str, float | None] | None:
+        """mAP on the set as it is: mean, std, low, high; None if it is no column of the matrix."""
+        return next((entry["original"] for entry in self.entries if entry["original"]), None)
+
+    @property
+    def words(self) -> str:
+        """What the diagnostics say, in one sentence."""
+        plain = f" ({_percent(self.original['mean'])} mAP as it is)" if self.original else ""
+        said = "; ".join(_say(entry) for entry in self.entries if entry["mAP"])
+        return f"Trained on {self.row}, tested on {self.test}{plain}: {said}."
+
+
+def split_diagnostic(column: str) -> tuple[str, str] | None:
+    """`market@swap:duke` -> ("market", "swap:duke"); None for a plain set. A path may hold an @ of its own."""
+    base, at, view = column.rpartition("@")
+    known = view in ("foreground", "background") or view.startswith("swap:")
+    return (base, view) if at and base and known else None
+
+
+def find_reliance(document: Mapping[str, Any]) -> list[Reliance]:
+    """One per row and set that has diagnostics with a result."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in document["reliance"]:
+        if entry["mAP"]:
+            groups.setdefault((entry["base"], row_name(entry)), []).append(entry)
+    return [Reliance(row, base, tuple(entries)) for (base, row), entries in groups.items()]
+
+
+def _say(entry: Entry) -> str:
+    value, view = entry["mAP"], entry["view"]
+    if view == "background":
+        limits = _limits(value["low"], value["high"])
+        return f"from the background alone it scores {_percent(value['mean'])}{limits}, chance is {_percent(entry['chance_mAP'])}"
+    what = (
+        f"on backgrounds of {view.removeprefix('swap:')}" if view != "foreground" else "with the background greyed out"
+    )
+    drop = entry["drop"]
+    if drop is None:
+        return f"{what} it scores {_percent(value['mean'])}{_limits(value['low'], value['high'])}"
+    verb, sign = ("loses", 1) if drop["value"] >= 0 else ("gains", -1)
+    ends = [None if drop[name] is None else sign * drop[name] for name in ("low", "high")][::sign]
+    share = abs(drop["value"]) / entry["original"]["mean"]
+    return f"{what} it {verb} {abs(100 * drop['value']):.1f} points{_limits(*ends)}, {100 * share:.0f} % of its score"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+
+
+def reliance_sheet(found: Sequence[Reliance]) -> Sheet:
+    """All diagnostics as one table; `good_...` over the queries whose mask passed the quality gate."""
+    rows = []
+    for one in found:
+        for entry in one.entries:
+            good = entry["good_masks"]
+            rows.append(
+                {
+                    "train": one.row,
+                    "test": one.test,
+                    "view": entry["view"],
+                    "queries": entry["queries"],
+                    "people": entry["people"],
+                    "bad_masks": sum(entry["masks"].values()),
+                    **_columns("mAP", entry["mAP"], ("mean", "std", "low", "high")),
+                    **_columns("original", entry["original"], ("mean", "std", "low", "high")),
+                    **_columns("drop", entry["drop"], ("value", "low", "high", "p_value")),
+                    "chance_mAP": entry["chance_mAP"],
+                    **_columns("good_mAP", good["mAP"], ("mean", "low", "high")),
+                    **_columns("good_drop", good["drop"], ("value", "low", "high", "p_value")),
+                }
+            )
+    return make_sheet("background-reliance", "Background reliance (shares)", rows)
+
+
+def _columns(prefix: str, numbers: Mapping[str, Any] | None, names: Sequence[str]) -> dict[str, Any]:
+    return {f"{prefix}_{name}": None if numbers is None else numbers[name] for name in names}
