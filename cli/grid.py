@@ -1,24 +1,34 @@
 """`reid-train matrix`: every training set against every test set."""
 
-import json
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .errors import EXIT_FAILED_ITEMS
+from .grid_output import FORMATS, print_outlook, print_results, write_tables
 from .options import Progress, data_root_option, dry_run_option, json_option, names_list, say, workers_option
 from .sets import notice
 
+if TYPE_CHECKING:
+    from reid_train.matrix.cells import Cell, Column, Machine
+
+STUDIES = ("composite",)
+SELF = "from reid_cli.grid import cell_main; cell_main()"
+
 
 @click.command()
+@click.option("--train", help="Training sets, comma-separated; A+B trains on the union, A+B:0.3 on 30 % of B's images.")
 @click.option(
-    "--train",
-    required=True,
-    help="Training sets, comma-separated; A+B trains on the union, A+B:0.3 on 30 % of B's images.",
+    "--test", "tests", help="Test sets, comma-separated; also SET@foreground, SET@background, SET@swap:OTHER."
 )
-@click.option("--test", "tests", required=True, help="Test sets, comma-separated.")
+@click.option("--grid", type=click.Path(path_type=Path), metavar="FILE", help="The grid as a TOML file; flags win.")
+@click.option(
+    "--study", type=click.Choice(STUDIES), help="The grid of a table of the reference study, beside its figures."
+)
 @click.option("--name", default="matrix", show_default=True, help="Folder of the tables and the page, below --runs.")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="Folder of all runs."
@@ -31,18 +41,32 @@ from .sets import notice
     "assignments",
     multiple=True,
     metavar="KEY=A,B",
-    help="A setting, or several values of it as an axis of the grid.",
+    help="A setting, or several values of it as an axis of the grid; repeat it for values with a comma.",
 )
 @click.option("--weights", default=None, help="imagenet, none, or a file; as --set weights=...")
 @click.option("--seeds", default=None, help="Seeds, comma-separated; the table shows mean and standard deviation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Cells at once, a GPU for each in turn."
+)
+@click.option("--retry-failed", is_flag=True, help="Try again what failed in an earlier run.")
+@click.option("--collect", is_flag=True, help="Run nothing: make the tables from what is there.")
+@click.option(
+    "--export-commands",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Run nothing: write a command per missing cell, for any scheduler.",
+)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Of what is printed."
+)
 @data_root_option
 @workers_option
 @dry_run_option
 @json_option
 def matrix(
-    train: str, tests: str, name: str, runs: Path, data_root: Path, device: str, workers: int | None,
-    dry_run: bool, as_json: bool, **options: Any,
+    name: str, runs: Path, data_root: Path, device: str, workers: int | None, jobs: int, retry_failed: bool,
+    collect: bool, export_commands: Path | None, form: str, dry_run: bool, as_json: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Train once on every training set, test on every test set, and print one table.
 
@@ -52,48 +76,76 @@ def matrix(
     Example:
       reid-train matrix --train composite --test market,duke
       reid-train matrix --train market,composite --test market,duke,composite --seeds 0,1,2
-      reid-train matrix --train market --test market --set temperature=0.05,0.1
+      reid-train matrix --train market --test market,market@background --set temperature=0.05,0.1
+      reid-train matrix --study composite --jobs 4
     """
-    from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
+    from reid_train.matrix.cells import Machine
+    from reid_train.matrix.document import num_failed, require_results
+    from reid_train.matrix.run import invalidated, prepare, run_prepared
 
-    plan = _plan(train, tests, **options)
+    plan = _plan(**options)
     machine = Machine(runs, data_root, device, workers)
-    cells, sets = prepare(plan, machine)
-    for dataset in (*sets.values(), *(dataset for cell in cells for dataset in cell.datasets)):
+    folder = runs / name
+    form = "json" if as_json else form
+    cells, tests = prepare(plan, machine, need_space=not (collect or dry_run or export_commands))
+    for dataset in (*(test.dataset for test in tests), *(dataset for cell in cells for dataset in cell.datasets)):
         notice(dataset)
+    for line in invalidated(folder, cells, tests):
+        say(line)
     if dry_run:
-        for cell in cells:
-            click.echo(f"{'done ' if cell.done else 'train'}  {cell.training.label}  ->  {cell.folder}")
-        say(f"{len(cells)} trainings ({sum(cell.done for cell in cells)} done), {len(cells) * len(sets)} tests.")
-        return 0
-    document = run_matrix(plan, runs / name, machine, announcer())
-    _write_tables(document, runs / name)
-    _print_results(document, runs / name, as_json=as_json)
+        return print_outlook(cells, tests, folder, machine, jobs, as_json=form == "json")
+    if export_commands is not None:
+        return _export(cells, tests, machine, export_commands)
+    children = None if collect else _children(folder, machine, jobs)
+    document = run_prepared(cells, tests, folder, machine, children=children, retry_failed=retry_failed)
+    if collect:
+        require_results(document)
+    write_tables(document, folder, data_root)
+    print_results(document, folder, form)
     return EXIT_FAILED_ITEMS if num_failed(document) else 0
 
 
-def _plan(train: str, tests: str, **options: Any) -> Any:
+def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | None, **options: Any) -> Any:
+    """The plan of the flags, the grid file and the study's grid, in falling precedence."""
     from reid_data.errors import UsageError
-    from reid_train.config import from_assignments
+    from reid_train.matrix.grid_file import Grid, read_grid
     from reid_train.matrix.plan import make_plan
+    from reid_train.matrix.study import STUDIES
 
     from .fit import collect_settings
 
-    fixed: list[str] = [f"weights={options['weights']}"] if options["weights"] else []
-    axes: dict[str, list[str]] = {}
-    for text in options["assignments"]:
-        for key, value in from_assignments([text]).items():
-            values = names_list(value)
-            if len(values) > 1 and "," in value:
-                axes[key] = values
-            else:
-                fixed.append(text)
+    file = read_grid(grid) if grid is not None else Grid()
+    usual = STUDIES[study] if study else ((), ())
+    values = dict(file.settings)
+    if options["weights"]:
+        values["weights"] = (options["weights"],)
+    values |= setting_values(options["assignments"])
+    fixed = tuple(f"{key}={found[0]}" for key, found in values.items() if len(found) == 1)
+    axes = {key: found for key, found in values.items() if len(found) != 1}
     try:
-        seeds = [int(seed) for seed in names_list(options["seeds"])]
+        seeds = [int(seed) for seed in names_list(options["seeds"])] or file.seeds
     except ValueError as error:
         raise UsageError(f"--seeds {options['seeds']}: expected whole numbers, as in --seeds 0,1,2.") from error
-    base = collect_settings({}, recipe_path(options["recipe"]), tuple(fixed))
-    return make_plan(names_list(train), names_list(tests), base, seeds, axes)
+    base = collect_settings({}, recipe_path(options["recipe"] or file.recipe), fixed)
+    return make_plan(
+        names_list(train) or file.train or usual[0], names_list(tests) or file.test or usual[1], base, seeds, axes
+    )
+
+
+def setting_values(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`["lr=0.1,0.2", "neck=none"]` -> {"lr": ("0.1", "0.2"), "neck": ("none",)}.
+
+    Numbers with commas that make one value (`rerank=20,6,0.3`, `lr_step=20,40`) are not taken apart; a key that is
+    repeated collects its values.
+    """
+    from reid_train.config import fields, from_assignments
+
+    found: dict[str, tuple[str, ...]] = {}
+    for text in assignments:
+        for key, value in from_assignments([text]).items():
+            whole = "," in fields()[key].metadata["form"] and value[:1].isdigit()
+            found[key] = (*found.get(key, ()), *([value] if whole or "," not in value else names_list(value)))
+    return found
 
 
 def recipe_path(value: str | None) -> Path | None:
@@ -110,8 +162,40 @@ def recipe_path(value: str | None) -> Path | None:
     return bundled[value]
 
 
+def _children(folder: Path, machine: "Machine", jobs: int) -> Any:
+    from reid_train.matrix.children import Children
+
+    return Children([sys.executable, "-c", SELF], folder, machine, jobs, say)
+
+
+def cell_main() -> None:
+    """`reid-train` as the process of one cell: it ends when the runner's end of its standard input closes."""
+    import os
+
+    from .train import main
+
+    def end_with_runner() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=end_with_runner, daemon=True).start()
+    sys.argv[0] = "reid-train"
+    main()
+
+
+def _export(cells: "Sequence[Cell]", tests: "Sequence[Column]", machine: "Machine", target: Path) -> int:
+    from reid_data.files import write_atomic
+    from reid_train.matrix.command import export_commands
+
+    lines = export_commands(cells, tests, machine)
+    write_atomic(target, "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape"))
+    say(f"{target}: {len(lines)} commands, in any order, on any machine that sees the same folders.")
+    say("Afterwards run this matrix again with --collect in place of --export-commands.")
+    return 0
+
+
 def announcer() -> Callable[[str], Progress]:
-    """A line on stderr for each new task, and where its progress goes."""
+    """Says each step, and gives it a progress line that ends the one before."""
     current: list[Progress] = []
 
     def announce(what: str) -> Progress:
@@ -122,29 +206,3 @@ def announcer() -> Callable[[str], Progress]:
         return current[0]
 
     return announce
-
-
-def _write_tables(document: dict[str, Any], folder: Path) -> None:
-    from reid_data.files import write_atomic
-    from reid_train.report.html import render_matrix
-    from reid_train.report.summary import as_csv, as_markdown, make_table
-
-    write_atomic(folder / "results.csv", as_csv(document).encode("utf-8", "surrogateescape"))
-    write_atomic(folder / "report.html", render_matrix(document).encode("utf-8", "backslashreplace"))
-    text = "\n\n".join(as_markdown(make_table(document, metric)) for metric in ("mAP", "rank-1"))
-    write_atomic(folder / "results.md", (text + "\n").encode("utf-8", "backslashreplace"))
-
-
-def _print_results(document: dict[str, Any], folder: Path, *, as_json: bool) -> None:
-    from reid_train.report.summary import as_text, make_table
-
-    if as_json:
-        click.echo(json.dumps(document, indent=2))
-    else:
-        click.echo(as_text(make_table(document, "mAP")))
-        click.echo()
-        click.echo(as_text(make_table(document, "rank-1")))
-    for cell in document["cells"]:
-        if cell["status"] != "ok":
-            say(f"failed: {cell['train']} (seed {cell['seed']}) on {cell['test']}: {cell['reason']}")
-    say(f"Tables: {folder}/results.csv, results.json, results.md   Page: {folder}/report.html")

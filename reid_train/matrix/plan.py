@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from reid_data.errors import UsageError
-from reid_train.config import TrainSettings
+from reid_train.config import TrainSettings, fields
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,7 @@ def make_plan(
             raise UsageError(f"{what} names {', '.join(repeated)} more than once.")
     axes = dict(axes or {})
     for name, values in axes.items():
-        if not values or len(set(values)) < len(values):
-            raise UsageError(f"--set {name}: expected different values, as in --set {name}=A,B.")
+        _check_axis(name, [getattr(base.replace(**{name: value}), name) for value in values])
     trainings = []
     for train, values, seed in product(trains, product(*axes.values()), seeds or [base.seed]):
         changes = dict(zip(axes, values))
@@ -78,6 +77,16 @@ def make_plan(
         varied = tuple((name, getattr(settings, name)) for name in axes)
         trainings.append(Training(train, union_parts(train), settings, varied))
     return Plan(tuple(trainings), tuple(tests))
+
+
+def _check_axis(name: str, values: Sequence[Any]) -> None:
+    if not values or len(set(values)) < len(values):
+        raise UsageError(f"--set {name}: expected different values, as in --set {name}=A,B.")
+    if fields()[name].metadata["stage"] != "train":
+        raise UsageError(
+            f"--set {name}: an axis of the grid is a setting of the training, and this one is not. Give one value of it, and make a "
+            "grid for each (another --runs)."
+        )
 
 
 def union_parts(text: str) -> tuple[Part, ...]:

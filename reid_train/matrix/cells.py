@@ -1,0 +1,132 @@
+"""The trainings of a plan as cells: their data, keys and folders, and what of them is there already."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from reid_data.errors import InputError, ReidError, UsageError
+from reid_data.files import require_space
+from reid_data.records import ReidDataset, count_split
+from reid_train import train
+from reid_train.data import take_part
+from reid_train.diagnostics import content_digest, load_test_set
+from reid_train.evaluate.protocol import chance_map
+from reid_train.matrix.plan import Plan, Training
+from reid_train.results import RunResult
+from reid_train.run_folder import finished, test_key
+
+CELLS_FOLDER = "cells"
+# A run folder by backbone: float32 weights in the model file, and again in the state file with two Adam moments.
+BYTES_PER_RUN = {"resnet18": 190_000_000, "resnet34": 350_000_000, "resnet50": 400_000_000, "resnet101": 710_000_000}
+OTHER_BYTES = 400_000_000
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how the grid runs; nothing here changes a result but the device type."""
+
+    runs: Path
+    data_root: Path
+    device: str = "auto"
+    workers: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: the set's name as typed, the set, the digest of all that its pictures depend on, the chance level."""
+
+    name: str
+    dataset: ReidDataset
+    digest: str
+    chance: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training with what it needs: its sets, its key and its run folder, the digest of each set that is whole.
+
+    `test_keys`: the key of its test on each column, by the column's name.
+    """
+
+    training: Training
+    datasets: tuple[ReidDataset, ...]
+    key: str
+    folder: Path
+    digests: Mapping[str, str]
+    test_keys: Mapping[str, str]
+
+    def result(self) -> RunResult | None:
+        """The result of this very training, None if it is not finished."""
+        return finished(self.folder, self.key)
+
+    @property
+    def done(self) -> bool:
+        """Whether the training is finished."""
+        return self.result() is not None
+
+    def missing_tests(self, tests: Sequence[Column]) -> list[Column]:
+        """The columns on which this training has not been tested yet, or not as the set is now."""
+        result = self.result()
+        if result is None:
+            return list(tests)
+        keys = {name: entry["test_key"] for name, entry in result.tests.items()}
+        return [test for test in tests if keys.get(test.dataset.name) != self.test_keys[test.name]]
+
+
+def prepare(plan: Plan, machine: Machine, *, need_space: bool = True) -> tuple[list[Cell], list[Column]]:
+    """Load and check everything before the first epoch: sets, weights, settings, space. Raises ReidError."""
+    loaded: dict[str, ReidDataset] = {}
+
+    def load(name: str) -> ReidDataset:
+        if name not in loaded:
+            loaded[name] = load_test_set(name, machine.data_root)
+        return loaded[name]
+
+    tests = [Column(name, load(name), content_digest(load(name)), _chance(name, load(name))) for name in plan.tests]
+    _refuse_twins("--test", [test.dataset.name for test in tests])
+    cells = [_prepare_cell(training, load, machine, tests) for training in plan.trainings]
+    _refuse_twins("--train", [cell.folder.name for cell in cells])
+    if need_space:
+        require_space(machine.runs, space(cells))
+    return cells, tests
+
+
+def space(cells: Sequence[Cell]) -> int:
+    """About how many bytes the trainings that are still to come will take."""
+    return sum(BYTES_PER_RUN.get(cell.training.settings.backbone, OTHER_BYTES) for cell in cells if not cell.done)
+
+
+def _refuse_twins(flag: str, names: Sequence[str]) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise UsageError(f"{flag}: two entries come to the same, {', '.join(twins)}. Leave one out.")
+
+
+def _prepare_cell(
+    training: Training, load: Callable[[str], ReidDataset], machine: Machine, tests: Sequence[Column]
+) -> Cell:
+    settings = training.settings
+    datasets = tuple(take_part(load(part.name), part.share, settings.seed) for part in training.parts)
+    for dataset in datasets:
+        if count_split(dataset.train)["ids"] < 2:
+            raise InputError(f"'{dataset.name}' cannot be trained on: its train split has fewer than 2 identities.")
+    place = machine.runs / CELLS_FOLDER
+    key = train.plan(settings, datasets, place, device=machine.device, data_root=machine.data_root)["train_key"]
+    digests = {part.name: content_digest(load(part.name)) for part in training.parts}
+    keys = {test.name: test_key(key, settings, test.digest) for test in tests}
+    return Cell(training, datasets, key, place / training.folder(key), digests, keys)
+
+
+def _chance(name: str, dataset: ReidDataset) -> float:
+    """The mAP of random rankings on a test set. Raises InputError if it cannot be a test set."""
+    if not dataset.query or not dataset.gallery:
+        raise InputError(
+            f"'{name}' cannot be tested on: it has {len(dataset.query)} query and {len(dataset.gallery)} gallery images."
+        )
+    ids = [np.array([(record.pid, record.camid) for record in part]).T for part in (dataset.query, dataset.gallery)]
+    try:
+        return chance_map(ids[0][0], ids[0][1], ids[1][0], ids[1][1])
+    except ReidError as error:
+        raise InputError(f"'{name}' cannot be tested on: {error}") from error

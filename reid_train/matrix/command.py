@@ -1,0 +1,57 @@
+"""The `reid-train fit` command of a cell: what a child process runs, and what goes into a file for any scheduler."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from reid_train.config import TrainSettings
+from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine
+from reid_train.setting import flag
+
+PATHS = ("weights", "temperature_schedule")
+
+
+def fit_command(cell: Cell, tests: Sequence[Column], machine: Machine) -> list[str]:
+    """Arguments of `reid-train` that train a cell, unless that is done, and test it on `tests`; paths are absolute."""
+    parts = [_absolute(part.name) + ("" if part.share == 1 else f":{part.share!r}") for part in cell.training.parts]
+    command = ["fit", "--train", ",".join(parts), "--name", f"{CELLS_FOLDER}/{cell.folder.name}"]
+    if tests:
+        command += ["--test", ",".join(_absolute(test.name) for test in tests)]
+    command += ["--runs", str(machine.runs.absolute()), "--data-root", str(machine.data_root.absolute())]
+    command += ["--device", machine.device]
+    command += [] if machine.workers is None else ["--workers", str(machine.workers)]
+    return command + _settings(cell.training.settings)
+
+
+def _settings(settings: TrainSettings) -> list[str]:
+    """`--set KEY=VALUE` for what differs from the defaults."""
+    values, defaults = settings.as_dict(), TrainSettings().as_dict()
+    changed = {name: value for name, value in values.items() if value != defaults[name]}
+    return [part for name, value in changed.items() for part in ("--set", f"{flag(name)[2:]}={_text(name, value)}")]
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value) if isinstance(value, float) else str(value)
+    if name in PATHS:
+        kind, colon, path = text.rpartition("file:")
+        return f"{kind}{colon}{_absolute(path)}"
+    return text
+
+
+def _absolute(name: str) -> str:
+    """A path, if it is one (it has a slash), from the root; a diagnostic's two sets each."""
+    base, swap, other = name.partition("@swap:")
+    texts = [str(Path(text).expanduser().absolute()) if "/" in text else text for text in (base, other)]
+    return texts[0] + swap + texts[1]
+
+
+def export_commands(cells: Sequence[Cell], tests: Sequence[Column], machine: Machine) -> list[str]:
+    """A shell command for each cell that is not done, none of which needs another; in any order, on any machine."""
+    lines = []
+    for cell in cells:
+        missing = cell.missing_tests(tests)
+        if missing or not cell.done:
+            lines.append(shlex.join(["reid-train", *fit_command(cell, missing, machine)]))
+    return lines
