@@ -2,10 +2,13 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -60,42 +63,68 @@ class MaskCache:
 
     def masked(self, records: Sequence[Record]) -> list[Masked | Unusable]:
         """Every record with its mask, in order; what cannot be used says why."""
-        results: list[Masked | Unusable | None] = [None] * len(records)
-        waiting: list[tuple[int, np.ndarray, str]] = []
-        for index, record in enumerate(records):
-            try:
-                data = read_bytes(record.path, record.root)
-                image, sha = decode_image(data), sha256_bytes(data)
-            except ImageError as error:
-                results[index] = Unusable(record, str(error))
-                continue
-            kept = self._load(sha, image.shape[:2])
-            if kept is None:
-                waiting.append((index, image, sha))
-            else:
-                results[index] = Masked(record, image, sha, *kept)
-        for (index, image, sha), made in zip(waiting, self._segment(records, waiting), strict=True):
-            record = records[index]
-            if isinstance(made, str):
-                results[index] = Unusable(record, made)
-                continue
-            self._store(sha, *made)
-            results[index] = Masked(record, image, sha, made[0].astype(np.float32) / 255, made[1])
-        return [result for result in results if result is not None]
+        found, made = self._fill(self._read(records))
+        self._store(made)
+        return found
 
-    def _segment(
-        self, records: Sequence[Record], waiting: list[tuple[int, np.ndarray, str]]
-    ) -> list[tuple[np.ndarray, float] | str]:
-        """(8-bit mask, rounded quality) of each waiting image, or the reason why there is none."""
+    def masked_ahead(self, batches: Iterable[Sequence[Record]]) -> Iterator[list[Masked | Unusable]]:
+        """`masked` of each batch in turn; while the segmenter works on one, threads read the next and write the last."""
+        feed = iter(batches)
+        with ThreadPoolExecutor(2) as pool:
+            coming = [pool.submit(self._read, batch) for batch in islice(feed, 1)]
+            writing: Future[None] | None = None
+            while coming:
+                ready = coming.pop().result()
+                coming = [pool.submit(self._read, batch) for batch in islice(feed, 1)]
+                found, made = self._fill(ready)
+                if writing is not None:
+                    writing.result()
+                writing = pool.submit(self._store, made)
+                yield found
+            if writing is not None:
+                writing.result()
+
+    def _read(self, records: Sequence[Record]) -> list["_Read | Masked | Unusable"]:
+        """What can be had without the segmenter: the images, and the masks that are kept."""
+        return [self._read_one(record) for record in records]
+
+    def _read_one(self, record: Record) -> "_Read | Masked | Unusable":
+        try:
+            data = read_bytes(record.path, record.root)
+            image, sha = decode_image(data), sha256_bytes(data)
+        except ImageError as error:
+            return Unusable(record, str(error))
+        kept = self._load(sha, image.shape[:2])
+        return _Read(record, image, sha) if kept is None else Masked(record, image, sha, *kept)
+
+    def _fill(self, read: Sequence["_Read | Masked | Unusable"]) -> tuple[list[Masked | Unusable], list["_Made"]]:
+        """The batch with the missing masks made, and those masks as they are to be kept."""
+        made = iter(self._segment([one for one in read if isinstance(one, _Read)]))
+        found: list[Masked | Unusable] = []
+        new = []
+        for one in read:
+            if not isinstance(one, _Read):
+                found.append(one)
+                continue
+            mask = next(made)
+            if isinstance(mask, str):
+                found.append(Unusable(one.record, mask))
+                continue
+            plane, quality = mask
+            found.append(Masked(one.record, one.image, one.sha256, plane.astype(np.float32) / 255, quality))
+            new.append(_Made(one.sha256, plane, quality))
+        return found, new
+
+    def _segment(self, waiting: Sequence["_Read"]) -> list[tuple[np.ndarray, float] | str]:
+        """(8-bit mask, rounded quality) of each image, or the reason why there is none."""
         if not waiting:
             return []
-        chosen, images = [records[index] for index, _, _ in waiting], [image for _, image, _ in waiting]
         try:
-            alphas, qualities = self.segmenter.segment(chosen, images)
+            alphas, qualities = self.segmenter.segment([one.record for one in waiting], [one.image for one in waiting])
         except ImageError as error:
             if len(waiting) == 1:
                 return [str(error)]
-            return [result for one in waiting for result in self._segment(records, [one])]
+            return [result for one in waiting for result in self._segment([one])]
         return [
             (np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8), round(float(quality), 4))
             for alpha, quality in zip(alphas, qualities, strict=True)
@@ -116,12 +145,29 @@ class MaskCache:
             return None
         return (plane.astype(np.float32) / 255, quality) if plane.shape == size else None
 
-    def _store(self, sha: str, plane: np.ndarray, quality: float) -> None:
-        path = self._path(sha)
-        if path is None:
-            return
-        note, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
-        note.add_text(QUALITY_KEY, repr(quality))
-        Image.fromarray(plane).save(buffer, "PNG", pnginfo=note)
-        make_folder(path.parent)
-        write_atomic(path, buffer.getvalue())
+    def _store(self, made: Sequence["_Made"]) -> None:
+        for one in made:
+            path = self._path(one.sha256)
+            if path is None:
+                return
+            note, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
+            note.add_text(QUALITY_KEY, repr(one.quality))
+            Image.fromarray(one.plane).save(buffer, "PNG", pnginfo=note)
+            make_folder(path.parent)
+            write_atomic(path, buffer.getvalue())
+
+
+class _Read(NamedTuple):
+    """An image whose mask is not kept yet."""
+
+    record: Record
+    image: np.ndarray
+    sha256: str
+
+
+class _Made(NamedTuple):
+    """A new mask as it is kept: the image's hash, (H, W) uint8, quality."""
+
+    sha256: str
+    plane: np.ndarray
+    quality: float

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,10 +23,10 @@ from reid_data.files import (
 )
 from reid_data.images import SUFFIXES, encode_mask, encode_png
 from reid_data.masks import iou
-from reid_data.parallel import ordered_map
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
-from reid_data.segment.cache import MaskCache, Masked, Unusable
+from reid_data.segment.cache import Masked, Unusable
+from reid_data.segment.survey import masked_batches
 
 TABLE = "masks.jsonl"
 """One row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons."""
@@ -130,22 +131,15 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
     workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
-    tools = (segmenter, settings, str(out))
-    for part in ordered_map(_run, batches, workers, chunk=1, initializer=_start, initargs=tools):
+    write = partial(_write_batch, segmenter if settings.mirror else None, settings, out)
+    for part in masked_batches(write, batches, segmenter, workers):
         yield from part
 
 
-_tools: list[tuple[MaskCache, ExportSettings, Path]] = []
-
-
-def _start(segmenter: Segmenter, settings: ExportSettings, out: str) -> None:
-    _tools[:] = [(MaskCache(segmenter), settings, Path(out))]
-
-
-def _run(records: Sequence[Record]) -> list[dict[str, Any]]:
-    cache, settings, out = _tools[0]
-    found = cache.masked(records)
-    agreements = _mirror_agreements(cache.segmenter, found) if settings.mirror else {}
+def _write_batch(
+    mirrors: Segmenter | None, settings: ExportSettings, out: Path, found: Sequence[Masked | Unusable]
+) -> list[dict[str, Any]]:
+    agreements = _mirror_agreements(mirrors, found) if mirrors is not None else {}
     return [_write_one(one, settings, out, agreements.get(index)) for index, one in enumerate(found)]
 
 

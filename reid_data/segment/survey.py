@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -55,14 +56,35 @@ def map_masked(
     progress: Progress | None = None,
 ) -> Iterator[Result | Unusable]:
     """Yield `function(Masked)` of each record in order; `function` travels by name or as a partial of such a one."""
-    batches = [(function, records[start : start + BATCH]) for start in range(0, len(records), BATCH)]
+    batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
     workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
     done = 0
-    for results in ordered_map(_run, batches, workers, chunk=1, initializer=_start, initargs=(segmenter,)):
+    for results in masked_batches(partial(_apply, function), batches, segmenter, workers):
         yield from results
         done += len(results)
         if progress is not None:
             progress(done, len(records))
+
+
+def masked_batches(
+    function: Callable[[list[Masked | Unusable]], Result],
+    batches: Sequence[Sequence[Record]],
+    segmenter: Segmenter,
+    workers: int,
+) -> Iterator[Result]:
+    """Yield `function` of each batch with its masks, in order.
+
+    One worker is this process, with reading and writing in threads beside the segmenter; several are processes.
+    """
+    if workers == 1:
+        yield from map(function, MaskCache(segmenter).masked_ahead(batches))
+        return
+    jobs = ((function, batch) for batch in batches)
+    yield from ordered_map(_run, jobs, workers, chunk=1, initializer=_start, initargs=(segmenter,))
+
+
+def _apply(function: Callable[[Masked], Result], found: list[Masked | Unusable]) -> list[Result | Unusable]:
+    return [one if isinstance(one, Unusable) else function(one) for one in found]
 
 
 _cache: MaskCache | None = None
@@ -73,7 +95,7 @@ def _start(segmenter: Segmenter) -> None:
     _cache = MaskCache(segmenter)
 
 
-def _run(batch: tuple[Callable[[Masked], Result], Sequence[Record]]) -> list[Result | Unusable]:
-    function, records = batch
+def _run(job: tuple[Callable[[list[Masked | Unusable]], Result], Sequence[Record]]) -> Result:
+    function, records = job
     assert _cache is not None, "the worker was not started with _start"
-    return [one if isinstance(one, Unusable) else function(one) for one in _cache.masked(records)]
+    return function(_cache.masked(records))

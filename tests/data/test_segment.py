@@ -1,6 +1,7 @@
 """Segmenters and the mask cache."""
 
 import pickle
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -179,6 +180,36 @@ def test_what_cannot_be_used_says_why_and_the_rest_goes_on(people: list[Record])
     assert set(reasons) == expected | {1}
     assert reasons[0] == "is refused"
     assert "empty" in reasons[1]
+
+
+def test_reading_runs_ahead_of_the_segmenter(people: list[Record], monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = [people[:2], people[2:4], people[4:]]
+    started = {id(batch): threading.Event() for batch in batches}
+    real = MaskCache._read
+
+    def read(self: MaskCache, batch: Sequence[Record]) -> object:
+        started[id(batch)].set()
+        return real(self, batch)
+
+    coming = iter(batches[1:])
+
+    class Waiting(CountingSegmenter):
+        """Segments a batch only once the next one is being read."""
+
+        def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> object:
+            follower = next(coming, None)
+            assert follower is None or started[id(follower)].wait(10), "the next batch is not read meanwhile"
+            return super().segment(records, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskCache, "_read", read)
+        found = [one for batch in MaskCache(Waiting()).masked_ahead(batches) for one in batch]
+    plain = MaskCache(CountingSegmenter()).masked(people)
+    assert [one.record for one in found] == list(people)
+    for one, other in zip(found, plain, strict=True):
+        assert isinstance(one, Masked)
+        assert isinstance(other, Masked)
+        assert np.array_equal(one.alpha, other.alpha)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
