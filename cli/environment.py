@@ -20,7 +20,6 @@ PACKAGES = (
     "albumentations",
     "safetensors",
     "segment-anything",
-    "numba",
 )
 
 
