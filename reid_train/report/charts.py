@@ -120,7 +120,7 @@ def nice_ticks(low: float, high: float, *, log: bool = False) -> list[float]:
             if len(ticks) >= 3:
                 return ticks
         return nice_ticks(low, high)
-    size = (high - low) / 4
+    size = (high - low) / 6
     unit = 10 ** math.floor(math.log10(size))
     step = next(factor * unit for factor in (1, 2, 5, 10) if factor * unit >= size * 0.999)
     first = math.ceil(low / step - 1e-9)

@@ -11,6 +11,7 @@ from reid_train.report.evidence import Evidence, Run
 from reid_train.report.sheet import Sheet, make_sheet
 
 CMC_RANKS = 20
+MOST_BANDS = 4
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,12 @@ QUANTITIES = (
     Quantity("Learning rate", "lr", log=True),
     Quantity("Temperature in force", "temperature", log=True),
     Quantity(
-        "Class-weight norm (median; band: smallest to largest)",
+        "Class-weight norm: median, smallest to largest",
         "class_norm_median",
         ("class_norm_min", "class_norm_max"),
         True,
     ),
-    Quantity("Effective temperature (temperature / median norm)", "effective_temperature", log=True),
+    Quantity("Effective temperature", "effective_temperature", log=True),
 )
 
 
@@ -76,9 +77,10 @@ def training_charts(evidence: Evidence) -> tuple[list[Chart], Sheet]:
     charts = []
     for quantity in QUANTITIES:
         lines = [
-            _line(run, quantity, evidence.rows.index(run.row), len(evidence.runs))
+            _line(run, quantity, style, banded=run.seed == evidence.seeds(row)[0] and len(evidence.rows) <= MOST_BANDS)
+            for style, row in enumerate(evidence.rows)
             for run in evidence.runs
-            if run.epochs
+            if run.row == row
         ]
         chart = line_chart(quantity.title, lines, labels=("epoch", ""), log=quantity.log)
         if chart is not None:
@@ -92,10 +94,10 @@ def training_charts(evidence: Evidence) -> tuple[list[Chart], Sheet]:
     return charts, make_sheet("training", "Training logs", records, ["train", "seed", "epoch", *columns])
 
 
-def _line(run: Run, quantity: Quantity, style: int, num_runs: int) -> Line:
+def _line(run: Run, quantity: Quantity, style: int, *, banded: bool) -> Line:
     points = [(row["epoch"], row[quantity.key]) for row in run.epochs if _is_number(row.get(quantity.key))]
     band = []
-    if quantity.band and num_runs <= 8:
+    if quantity.band and banded:
         keys = quantity.band
         band = [
             (row["epoch"], row[keys[0]], row[keys[1]])

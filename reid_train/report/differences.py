@@ -51,7 +51,7 @@ class Finding:
         if self.verdict == "unknown":
             return f"{better} scores {points} more than {worse}, but one person alone gives no error bar."
         low, high = sorted((gap.low, gap.high) if gap.value >= 0 else (-gap.low, -gap.high))
-        sure = f"95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {p_text(gap.p_value)}"
+        sure = f"95 % interval {signed_points(low)} to {signed_points(high)}, {p_text(gap.p_value)}"
         if gap.value == gap.low == gap.high == 0:
             return f"{better} and {worse} are the same: no query differs."
         if self.verdict == "undecided":
@@ -60,6 +60,11 @@ class Finding:
             "" if self.holm < LEVEL else " Not firm: it does not hold after correction for the number of comparisons."
         )
         return f"{better} is better than {worse} by {points} ({sure}).{firm}"
+
+
+def signed_points(share: float) -> str:
+    """A share as points with a real minus sign: `+1.2`, `−0.4`."""
+    return f"{100 * share:+.1f}".replace("-", "−")
 
 
 def p_text(value: float) -> str:

@@ -124,7 +124,11 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_epochs(path: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return [row for row in rows if row["event"] == "epoch"]
+    epochs = [row for row in rows if row["event"] == "epoch"]
+    wrong = [row["epoch"] for row in epochs if not isinstance(row["epoch"], int | float)]
+    if wrong:
+        raise ValueError(f"epoch {wrong[0]!r} is no number")
+    return epochs
 
 
 def _read_showcase(path: Path) -> dict[str, Any]:

@@ -1,41 +1,50 @@
 """The report in a few sentences: what trains best on each test set, and what compositing did."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from reid_train.report.differences import Finding
+from reid_train.report.differences import Finding, signed_points
 from reid_train.report.evidence import Evidence
 from reid_train.report.reliance import Reliance, split_diagnostic
 from reid_train.report.scores import Score, Scores
 
 
+@dataclass(frozen=True)
+class Said:
+    """A sentence; `firm` if it claims something that is more than chance."""
+
+    text: str
+    firm: bool = True
+
+
 def in_short(
     evidence: Evidence, scores: Scores, findings: Sequence[Finding], reliances: Sequence[Reliance]
-) -> dict[str, list[str]]:
+) -> dict[str, list[Said]]:
     """Sentences under headings, most important first; headings without any are left out."""
-    best = [text for test in evidence.columns if (text := _best(test, evidence, scores, findings))]
+    best = [one for test in evidence.columns if (one := _best(test, evidence, scores, findings))]
     said = {
         "What compositing does": _compositing(evidence, findings),
         "Which training is best": best,
-        "Background reliance": [one.words for one in reliances],
+        "Background reliance": [Said(one.words) for one in reliances],
     }
-    return {heading: texts for heading, texts in said.items() if texts}
+    return {heading: sentences for heading, sentences in said.items() if sentences}
 
 
-def _best(test: str, evidence: Evidence, scores: Scores, findings: Sequence[Finding]) -> str:
-    """Which row is best on a test set, and whether the second is really behind; nothing for a single row."""
+def _best(test: str, evidence: Evidence, scores: Scores, findings: Sequence[Finding]) -> Said | None:
+    """Which row is best on a test set, and whether the second is really behind; None for a single row."""
     known = [(score.value, row) for row in evidence.rows if (score := scores[row, test, "mAP"]).value is not None]
     if len(known) < 2:
-        return ""
+        return None
     (_, best), (_, second) = sorted(known, key=lambda pair: -pair[0])[:2]
     start = f"On {test}, {best} comes first with {percent_words(scores[best, test, 'mAP'])} mAP"
     pair = next((one for one in findings if one.test == test and {one.first, one.second} == {best, second}), None)
     if pair is None:
-        return f"{start}, before {second}."
+        return Said(f"{start}, before {second}.", False)
     gap = abs(100 * pair.difference.value)
     if pair.verdict in ("undecided", "unknown"):
-        return f"{start}; that it is ahead of {second} by {gap:.1f} points may be chance."
-    return f"{start}, {gap:.1f} points ahead of {second}: more than chance."
+        return Said(f"{start}; that it is ahead of {second} by {gap:.1f} points may be chance.", False)
+    return Said(f"{start}, {gap:.1f} points ahead of {second}: more than chance.")
 
 
 def percent_words(score: Score) -> str:
@@ -50,7 +59,7 @@ def percent_words(score: Score) -> str:
     return f"{100 * score.value:.1f} %{limits}"
 
 
-def _compositing(evidence: Evidence, findings: Sequence[Finding]) -> list[str]:
+def _compositing(evidence: Evidence, findings: Sequence[Finding]) -> list[Said]:
     """For each composite whose foreground set was trained on, too: did it cost in-domain, did it help elsewhere?"""
     said = []
     for composite, parent in _composite_rows(evidence.document):
@@ -70,7 +79,7 @@ def _composite_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys(pairs))
 
 
-def _effect(composite: str, parent: str, test: str, pair: Finding) -> str:
+def _effect(composite: str, parent: str, test: str, pair: Finding) -> Said:
     split = split_diagnostic(test)
     if test == parent:
         where = f"in-domain, on {test}"
@@ -82,13 +91,16 @@ def _effect(composite: str, parent: str, test: str, pair: Finding) -> str:
         where = f"on the diagnostic {test}"
     else:
         where = f"in transfer, on {test}"
-    gap = pair.difference if pair.first == composite else None
-    value = gap.value if gap else -pair.difference.value
-    low, high = (gap.low, gap.high) if gap else (-pair.difference.high, -pair.difference.low)
-    numbers = f"{100 * value:+.1f} points of mAP, 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
+    turn = 1 if pair.first == composite else -1
+    gap = pair.difference
+    value, (low, high) = turn * gap.value, sorted((turn * gap.low, turn * gap.high))
+    numbers = (
+        f"{signed_points(value)} points of mAP, 95 % interval {signed_points(low)} to {signed_points(high)}"
+        if pair.verdict != "unknown"
+        else f"{signed_points(value)} points of mAP, of one person alone"
+    )
     if pair.verdict in ("undecided", "unknown"):
-        return (
-            f"Training on {composite} in place of {parent} makes no difference that can be claimed {where} ({numbers})."
-        )
+        claim = "makes no difference that can be claimed"
+        return Said(f"Training on {composite} in place of {parent} {claim} {where} ({numbers}).", False)
     verb = "helps" if value > 0 else "hurts"
-    return f"Training on {composite} in place of {parent} {verb} {where} ({numbers})."
+    return Said(f"Training on {composite} in place of {parent} {verb} {where} ({numbers}).")

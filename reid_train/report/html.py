@@ -181,7 +181,7 @@ def _percent(value: float | None, digits: int = 1) -> str:
 
 
 def _signed(value: float | None) -> str:
-    return "-" if value is None or value != value else f"{100 * value:+.1f}"
+    return "-" if value is None or value != value else differences.signed_points(value)
 
 
 def _p_value(value: float) -> str:
