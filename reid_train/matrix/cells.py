@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -77,14 +78,13 @@ class Cell:
 
 def prepare(plan: Plan, machine: Machine, *, need_space: bool = True) -> tuple[list[Cell], list[Column]]:
     """Load and check everything before the first epoch: sets, weights, settings, space. Raises ReidError."""
-    loaded: dict[str, ReidDataset] = {}
 
-    def load(name: str) -> ReidDataset:
-        if name not in loaded:
-            loaded[name] = load_test_set(name, machine.data_root)
-        return loaded[name]
+    @cache
+    def load(name: str) -> tuple[ReidDataset, str]:
+        dataset = load_test_set(name, machine.data_root)
+        return dataset, content_digest(dataset)
 
-    tests = [Column(name, load(name), content_digest(load(name)), _chance(name, load(name))) for name in plan.tests]
+    tests = [Column(name, *load(name), _chance(name, load(name)[0])) for name in plan.tests]
     _refuse_twins("--test", [test.dataset.name for test in tests])
     cells = [_prepare_cell(training, load, machine, tests) for training in plan.trainings]
     _refuse_twins("--train", [cell.folder.name for cell in cells])
@@ -105,16 +105,16 @@ def _refuse_twins(flag: str, names: Sequence[str]) -> None:
 
 
 def _prepare_cell(
-    training: Training, load: Callable[[str], ReidDataset], machine: Machine, tests: Sequence[Column]
+    training: Training, load: Callable[[str], tuple[ReidDataset, str]], machine: Machine, tests: Sequence[Column]
 ) -> Cell:
     settings = training.settings
-    datasets = tuple(take_part(load(part.name), part.share, settings.seed) for part in training.parts)
+    datasets = tuple(take_part(load(part.name)[0], part.share, settings.seed) for part in training.parts)
     for dataset in datasets:
         if count_split(dataset.train)["ids"] < 2:
             raise InputError(f"'{dataset.name}' cannot be trained on: its train split has fewer than 2 identities.")
     place = machine.runs / CELLS_FOLDER
     key = train.plan(settings, datasets, place, device=machine.device, data_root=machine.data_root)["train_key"]
-    digests = {part.name: content_digest(load(part.name)) for part in training.parts}
+    digests = {part.name: load(part.name)[1] for part in training.parts}
     keys = {test.name: test_key(key, settings, test.digest) for test in tests}
     return Cell(training, datasets, key, place / training.folder(key), digests, keys)
 

@@ -22,6 +22,7 @@ from reid_train.matrix.failures import Failure, Failures
 LOGS_FOLDER = "logs"
 TAIL_LINES = 20
 ORPHAN_SECONDS = 20.0
+TEMPORARY_CODES = (EnvironmentFault.exit_code, 130)
 Say = Callable[[str], None]
 
 
@@ -99,10 +100,10 @@ class Children:
     def _child(self, place: str, cell: Cell, tests: list[Column], gpu: str | None, log: Path) -> Failure:
         """Run one child to its end; why it failed, if it did (its files say whether it did)."""
         _wait_for_orphan(cell.folder)
-        workers = self.machine.workers or max(1, default_workers() // self.jobs)
-        machine = replace(self.machine, workers=workers)
+        share = max(1, default_workers() // self.jobs)
+        machine = replace(self.machine, workers=share if self.machine.workers is None else self.machine.workers)
         if self.stopped.is_set():
-            return Failure("interrupted", killed=True)
+            return Failure("interrupted", again=True)
         command = [*self.program, *fit_command(cell, tests, machine)]
         lines: list[str] = []
         with (
@@ -150,7 +151,7 @@ def _failure(code: int, lines: Sequence[str]) -> Failure:
     if code < 0:
         number = -code
         name = signal.Signals(number).name if number in {int(one) for one in signal.Signals} else ""
-        return Failure(f"killed by signal {number} {name}".rstrip(), tuple(lines), killed=True)
+        return Failure(f"killed by signal {number} {name}".rstrip(), tuple(lines), again=True)
     said = [line for line in lines if line.startswith("Error: ")] or [line for line in lines if line] or ["no output"]
     reason = said[-1].removeprefix("Error: ")
-    return Failure(reason, tuple(lines), killed=code == 130)
+    return Failure(reason, tuple(lines), again=code in TEMPORARY_CODES)

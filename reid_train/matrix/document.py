@@ -22,6 +22,7 @@ from reid_train.results import RunResult
 
 SCHEMA = "reid-matrix/1"
 MISSING = "not run yet"
+DECIMALS = 6
 PerQueries = dict[tuple[str, int, str], PerQuery]
 
 
@@ -166,7 +167,8 @@ def _plain(values: Sequence[float]) -> OverSeeds:
 
 
 def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    """A number from resampling, without the last bits that depend on how the sums were taken; None for NaN."""
+    return None if math.isnan(value) else round(value, DECIMALS)
 
 
 def _pair(low: float, high: float) -> list[float | None]:

@@ -13,11 +13,14 @@ FAILURES_FILE = "failures.json"
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a training or test did not end: one line, the tail of its log, whether it was killed (and is tried again)."""
+    """Why a training or test did not end: one line, the tail of its log.
+
+    `again`: it was killed, or stopped by its environment (space, a lock), so that the same command tries it again.
+    """
 
     reason: str
     log_tail: tuple[str, ...] = ()
-    killed: bool = False
+    again: bool = False
 
 
 @dataclass
@@ -42,8 +45,8 @@ class Failures:
                 self._write()
 
     def lasting(self, key: str) -> bool:
-        """Whether this failed of itself; what was killed is tried again."""
-        return key in self.found and not self.found[key].killed
+        """Whether this failed of itself, and will again."""
+        return key in self.found and not self.found[key].again
 
     def _write(self) -> None:
         if self.found:
@@ -58,7 +61,7 @@ def read_failures(folder: Path) -> Failures:
     try:
         table = json.loads(path.read_bytes())
         found = {
-            key: Failure(entry["reason"], tuple(entry["log_tail"]), entry["killed"]) for key, entry in table.items()
+            key: Failure(entry["reason"], tuple(entry["log_tail"]), entry["again"]) for key, entry in table.items()
         }
     except FileNotFoundError:
         return Failures(path)

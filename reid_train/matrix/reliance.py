@@ -18,6 +18,7 @@ from reid_train.matrix.plan import Training
 from reid_train.testing import MASKS_FILE
 
 METRIC = "mAP"
+DECIMALS = 6
 PerQueries = Mapping[tuple[str, int, str], PerQuery]
 
 
@@ -108,4 +109,9 @@ def _over_seeds(results: Sequence[PerQuery]) -> dict[str, float | None]:
 
 
 def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in numbers.items()}
+    """Means as they are, what comes from resampling without the last bits that depend on how the sums were taken."""
+    exact = ("mean", "value")
+    return {
+        name: None if math.isnan(value) else value if name in exact else round(value, DECIMALS)
+        for name, value in numbers.items()
+    }

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from reid_data.errors import ReidError
+from reid_data.errors import EnvironmentFault, ReidError
 from reid_data.files import make_folder, only_writer, write_json
 from reid_train import train
 from reid_train.matrix.cells import Cell, Column, Machine, prepare
@@ -45,7 +45,7 @@ def run_prepared(
 ) -> dict[str, Any]:
     """`run_matrix` after `prepare`: cells in `children`, else in this process, else (neither given) not at all.
 
-    What failed of itself before is not tried again unless `retry_failed`; what was killed is.
+    What failed of itself before is not tried again unless `retry_failed`; what was killed, or lacked space, is.
     """
     with only_writer(make_folder(folder)):
         failures = read_failures(folder)
@@ -88,14 +88,18 @@ def _run_here(cell: Cell, tests: Sequence[Column], machine: Machine, failures: F
         progress = announce(f"{label}: {'already trained' if cell.done else 'training'}")
         train.fit(settings, cell.datasets, cell.folder, progress=progress, data_root=machine.data_root, **how)
     except ReidError as error:
-        failures.add(cell.key, Failure(str(error)))
+        failures.add(cell.key, _failure(error))
         return
     for test in tests:
         progress = announce(f"{label}: testing on {test.name}")
         try:
             train.test(cell.folder, test.dataset, progress=progress, changes=settings.as_dict("test"), **how)
         except ReidError as error:
-            failures.add(cell.test_keys[test.name], Failure(str(error)))
+            failures.add(cell.test_keys[test.name], _failure(error))
+
+
+def _failure(error: ReidError) -> Failure:
+    return Failure(str(error), again=isinstance(error, EnvironmentFault))
 
 
 def invalidated(folder: Path, cells: Sequence[Cell], tests: Sequence[Column]) -> list[str]:
