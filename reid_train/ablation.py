@@ -123,7 +123,8 @@ def find_experiment(name: str) -> Experiment:
 def find_scale(name: str) -> Scale:
     """The scale of that name: small or full."""
     entry = _table("ablations.toml")["scale"][name]
-    return Scale(name, entry.get("settings", {}), entry["identities"])
+    settings = _table(f"recipes/{entry['recipe']}.toml") if "recipe" in entry else {}
+    return Scale(name, settings, entry["identities"])
 
 
 def _table(name: str) -> dict[str, Any]:
