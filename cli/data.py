@@ -2,9 +2,11 @@
 
 import click
 
+from .backgrounds import backgrounds
 from .compose import composite, preview
 from .errors import run
 from .inspection import check, doctor, env, import_command
+from .keeping import forget, verify
 from .make import synth
 from .options import Commands
 from .segmenting import fetch_weights_command, segment, train_segmenter
@@ -32,8 +34,11 @@ app.add_command(env)
 app.add_command(doctor)
 app.add_command(synth)
 app.add_command(segment)
+app.add_command(backgrounds)
 app.add_command(composite)
 app.add_command(preview)
+app.add_command(verify)
+app.add_command(forget)
 app.add_command(train_segmenter)
 app.add_command(fetch_weights_command)
 

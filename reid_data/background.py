@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from reid_data.masks import grow, thumbnail
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
-from reid_data.segment.survey import Progress, map_masked
+from reid_data.segment.survey import Progress, map_masked, survey
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ class PlateSettings:
 
     `fill`: a name in `FILLS`. `dilation`: by how much the mask is grown before filling, in 128ths of the image's height
     (too little leaves the rim of the old person). `min_quality`: the gate on the mask. It comes before any choice among
-    plates, since the plates with the smallest holes are those whose mask missed part of the person.
+    plates, since the plates with the smallest holes are those whose mask missed part of the person. `max_person`: the share
+    of a plate in which a network may still see a person (see `SEES_NOBODY`).
     """
 
     fill: str = "rows"
     dilation: float = 9.0
     min_quality: float = 0.7
-    version: int = 1
+    max_person: float = 0.02
+    version: int = 2
 
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
@@ -45,7 +47,8 @@ class Plate:
     """A person-free picture kept in the cache.
 
     `path`: an RGBA PNG whose alpha is 0 where the picture is invented. `sha256`: of the crop's file. `size`: (height,
-    width). `hole`: the invented part as a (32, 16) uint8 thumbnail. `quality`: of the mask that was cut out.
+    width). `hole`: the invented part as a (32, 16) uint8 thumbnail. `quality`: of the mask that was cut out. `person`: the
+    share of the plate in which the segmenter sees a person; None if it cannot tell.
     """
 
     record: Record
@@ -54,16 +57,21 @@ class Plate:
     size: tuple[int, int]
     quality: float
     hole: np.ndarray
+    person: float | None = None
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """A crop that gave no plate because its mask is below the gate; why, and the hash of its file."""
+    """A crop that gave no plate because its mask is below the gate, or the plate not empty; why, and the hash of its file."""
 
     record: Record
     sha256: str
     quality: float
     reason: str
+
+
+SEES_NOBODY = ("small", "small-synth")
+"""Segmenters that find nobody where nobody is; the others cut something out of every picture, or know nothing of new ones."""
 
 
 def person_hole(alpha: np.ndarray, dilation: float) -> np.ndarray:
@@ -116,7 +124,10 @@ class PlateBank:
     def rows(self, side: str) -> list[Row]:
         """Manifest rows: what became of each crop that was tried."""
         return [
-            *(_row(side, one.record, "ok", sha256=one.sha256, quality=one.quality) for one in self.plates),
+            *(
+                _row(side, one.record, "ok", sha256=one.sha256, quality=one.quality) | {"person_share": one.person}
+                for one in self.plates
+            ),
             *(_row(side, one.record, "rejected", one.reason, one.sha256, one.quality) for one in self.rejected),
             *(_row(side, one.record, "failed", one.reason) for one in self.unusable),
         ]
@@ -161,7 +172,7 @@ def gather_plates(
     while len(made) < wanted and start < len(order):
         block = order[start : start + max(16, round(1.2 * (wanted - len(made))))]
         start += len(block)
-        for one in plates(block, segmenter, settings, workers):
+        for one in verify_empty(list(plates(block, segmenter, settings, workers)), segmenter, settings, workers):
             if isinstance(one, Plate):
                 made.append(one)
                 if progress is not None and len(made) <= wanted:
@@ -171,6 +182,34 @@ def gather_plates(
             else:
                 unusable.append(one)
     return PlateBank(tuple(made[:wanted]), tuple(rejected), tuple(unusable))
+
+
+def verify_empty(
+    made: Sequence[Plate | Rejected | Unusable], segmenter: Segmenter, settings: PlateSettings, workers: int
+) -> Iterator[Plate | Rejected | Unusable]:
+    """The same in the same order, each plate with the share in which `segmenter` sees a person; rejected where it is too much.
+
+    What the segmenter says of a plate is kept in the mask cache. All pass under one that cannot tell (see `SEES_NOBODY`).
+    """
+    if segmenter.name not in SEES_NOBODY:
+        yield from made
+        return
+    pictures = [
+        Record(os.path.dirname(one.path), os.path.basename(one.path), 0, one.record.camid, one.record.split)
+        for one in made
+        if isinstance(one, Plate)
+    ]
+    seen = survey(pictures, segmenter, workers)
+    for one in made:
+        if not isinstance(one, Plate):
+            yield one
+            continue
+        info = next(seen)
+        share = 1.0 if isinstance(info, Unusable) else round(info.area, 4)
+        if share < settings.max_person:
+            yield replace(one, person=share)
+        else:
+            yield Rejected(one.record, one.sha256, one.quality, f"somebody is still seen in {share:.0%} of the plate")
 
 
 def candidate_order(records: Sequence[Record], seed: int) -> list[Record]:

@@ -33,6 +33,7 @@ from reid_data.manifest import Manifest, ManifestWriter, Row, make_header, read_
 from reid_data.masks import looseness
 from reid_data.parallel import ordered_map
 from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plate_set import is_plate_set, load_banks
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Unusable
@@ -84,7 +85,7 @@ def build_composite(
             return replace(summarise(out, found.manifest), was_finished=True)
         require_space(out, estimate_bytes(foregrounds))
         infos = list(survey(foregrounds, segmenter, workers, lambda *done: progress("masks", *done)))
-        banks = gather_sides(infos, bg, segmenter, settings, workers=workers, progress=progress)
+        banks = gather_sides(infos, bg, segmenter, settings, people=fg, workers=workers, progress=progress)
         sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
         tasks = make_plan(infos, sides, settings.plan)
 
@@ -109,15 +110,26 @@ def gather_sides(
     segmenter: Segmenter,
     settings: CompositeSettings,
     *,
+    people: ReidDataset | None = None,
     workers: int,
     progress: Progress,
 ) -> dict[str, PlateBank]:
-    """Plates for the train side and for the test side, each from the same side of `bg`, as many as its images need."""
+    """Plates for the train side and for the test side, each from the same side of `bg`, as many as its images need; all there
+    are if `bg` is a set of plates. `people`: the foreground set, so that nobody gets a plate of his own from such a set.
+    """
     wanted = Counter(
         SIDES[info.record.split]
         for info in infos
         if isinstance(info, MaskInfo) and (info.record.split != "train" or info.quality >= settings.plan.min_quality)
     )
+    if is_plate_set(bg):
+        kept = load_banks(bg, people)
+        lacking = [side for side in wanted if not kept[side].plates]
+        if lacking:
+            raise InputError(
+                f"'{bg.name}' holds no plates for the {lacking[0]} side. Make more with reid-data backgrounds."
+            )
+        return {side: kept[side] for side in sorted(wanted)}
     records = background_sides(bg)
     banks = {}
     for side, number in sorted(wanted.items()):

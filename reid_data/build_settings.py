@@ -16,6 +16,7 @@ from reid_data.datasets.digest import dataset_digest
 from reid_data.derived import inspect_output, refuse_overlap, trusted_rows
 from reid_data.errors import ReidError
 from reid_data.manifest import Row
+from reid_data.plate_set import is_plate_set, plate_set_quality
 from reid_data.records import SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
 
@@ -35,10 +36,12 @@ class CompositeSettings:
 
 
 def resolve_settings(settings: CompositeSettings, bg: ReidDataset) -> CompositeSettings:
-    """The settings with what is left open filled in: the JPEG quality at which `bg` was written."""
+    """The settings with what is left open filled in: the JPEG quality at which `bg`, or what its plates come from, was
+    written."""
     if settings.steps.jpeg_quality:
         return settings
-    return replace(settings, steps=replace(settings.steps, jpeg_quality=usual_quality(bg.records)))
+    quality = plate_set_quality(bg) if is_plate_set(bg) else usual_quality(bg.records)
+    return replace(settings, steps=replace(settings.steps, jpeg_quality=quality))
 
 
 def limit_records(dataset: ReidDataset, limit: int | None) -> list[Record]:
@@ -145,6 +148,8 @@ def outlook(
         "state": "finished" if found.finished else "to be resumed" if found.manifest else "to be made",
         "images": {split: images[split] for split in SPLITS},
         "done": done,
-        "plates": sum(num_plates(number, settings.plan.max_reuse) for number in sides.values()),
+        "plates": len(bg.records)
+        if is_plate_set(bg)
+        else sum(num_plates(number, settings.plan.max_reuse) for number in sides.values()),
         "bytes": estimate_bytes(foregrounds),
     }

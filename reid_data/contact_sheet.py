@@ -13,11 +13,12 @@ from reid_data.errors import ImageError, InputError, ReidError
 from reid_data.files import printable
 from reid_data.images import read_image, read_record
 from reid_data.manifest import Row, read_manifest
-from reid_data.plate_files import fit_plate
+from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plate_set import is_plate_set
 from reid_data.records import Record, ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter
-from reid_data.segment.cache import MaskCache, Unusable
+from reid_data.segment.cache import MaskCache, Masked, Unusable
 
 TITLES = ("source", "mask", "plate", "composite")
 CELL = (192, 96)
@@ -115,7 +116,8 @@ def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, num: int) -> 
     plates = PlateSettings(**{key[6:]: value for key, value in settings.items() if key.startswith("plate_")})
     cache = MaskCache(same_segmenter(settings))
     people, scenes = ({record.name: record for record in dataset.records} for dataset in (fg, bg))
-    return [_strip(root, rows[index], people, scenes, cache, plates) for index in chosen]
+    kept = is_plate_set(bg)
+    return [_strip(root, rows[index], people, scenes, cache, plates, kept_plates=kept) for index in chosen]
 
 
 def _strip(
@@ -125,18 +127,29 @@ def _strip(
     scenes: dict[str, Record],
     cache: MaskCache,
     plates: PlateSettings,
+    *,
+    kept_plates: bool,
 ) -> Strip:
     blank = np.full((*CELL, 3), 235, np.uint8)
     caption = f"{Path(row['name']).stem[:22]} q {row['mask_quality']:.2f} {row['status']}"
     try:
         composite = read_image(str(root / row["name"]))
-        source = read_record(people[row["source"]])
-        person, scene = cache.masked([people[row["source"]], scenes[row["background"]]])
+        source, scene = read_record(people[row["source"]]), scenes[row["background"]]
     except (ImageError, KeyError):
         return Strip((blank, blank, blank, blank), f"{caption}: a source is missing")
-    if isinstance(person, Unusable) or isinstance(scene, Unusable):
-        reason = next(one.reason for one in (person, scene) if isinstance(one, Unusable))
-        return Strip((source, blank, blank, composite), f"{caption}: {reason}")
+    person = cache.masked([people[row["source"]]])[0]
+    try:
+        plate = read_plate(scene.path)[0] if kept_plates else _made(cache.masked([scene])[0], plates)
+    except ImageError as error:
+        return Strip((source, blank, blank, composite), f"{caption}: {error}")
+    if isinstance(person, Unusable):
+        return Strip((source, blank, blank, composite), f"{caption}: {person.reason}")
     mask = np.repeat(np.rint(person.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    plate = fit_plate(make_plate(scene, plates)[0], (source.shape[0], source.shape[1]))
-    return Strip((source, mask, plate, composite), caption)
+    return Strip((source, mask, fit_plate(plate, (source.shape[0], source.shape[1])), composite), caption)
+
+
+def _made(scene: Masked | Unusable, plates: PlateSettings) -> np.ndarray:
+    """A crop's plate, made again."""
+    if isinstance(scene, Unusable):
+        raise ImageError(scene.reason)
+    return make_plate(scene, plates)[0]

@@ -10,7 +10,7 @@ from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import TEMPORARY_PREFIX, printable, sweep_temporary
 from reid_data.images import SUFFIXES
 from reid_data.manifest import MANIFEST_FILE, Manifest, Row, differences, read_manifest
-from reid_data.records import SPLIT_FOLDERS, ReidDataset
+from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
 
 README_FILE = "README.md"
 
@@ -100,3 +100,12 @@ def sweep_output(root: Path) -> None:
     """Remove the temporary files that a killed run left."""
     if root.is_dir():
         sweep_temporary(root)
+
+
+def set_of_rows(root: Path, card: Card, rows: Sequence[Row]) -> ReidDataset:
+    """The set that the manifest's image rows describe; only rows with a file count."""
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    for row in rows:
+        if row.get("sha256"):
+            splits[row["split"]].append(Record(str(root), row["name"], row["pid"], row["camid"], row["split"]))
+    return ReidDataset(card, root, splits["train"], splits["query"], splits["gallery"])

@@ -16,6 +16,7 @@ from reid_data.compose.swap import BackgroundSwap
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError
 from reid_data.files import settings_digest
+from reid_data.plate_set import is_plate_set, load_banks, plate_set_quality
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked
@@ -71,22 +72,21 @@ def prepare_swap(
     plan, settings = PlanSettings(), PlateSettings()
     infos = survey(records, segmenter, workers, partial(progress, "masks"))
     usable = sum(isinstance(info, MaskInfo) and info.quality >= plan.min_quality for info in infos)
-    crops = background_sides(bg)[SIDE]
-    wanted = num_plates(len(records), plan.max_reuse)
-    bank = gather_plates(
-        crops, wanted, segmenter, settings, seed, workers=workers, progress=partial(progress, "plates")
-    )
+    if is_plate_set(bg):
+        bank = load_banks(bg)[SIDE]
+    else:
+        crops, wanted = background_sides(bg)[SIDE], num_plates(len(records), plan.max_reuse)
+        watch = partial(progress, "plates")
+        bank = gather_plates(crops, wanted, segmenter, settings, seed, workers=workers, progress=watch)
     if not bank.plates:
-        raise InputError(
-            f"none of the {len(crops):,} crops of the train side of '{bg.name}' gave a usable plate. Choose another --bg."
-        )
+        raise InputError(f"the train side of '{bg.name}' gave no usable plate. Choose another --bg.")
     swap = BackgroundSwap([plate.path for plate in bank.plates], asdict(swap_steps(bg)), p=probability)
     return TrainingSwap(swap, MaskCache(segmenter), probability, plan.min_quality, usable, len(records))
 
 
 def swap_steps(bg: ReidDataset) -> Steps:
     """The composition of `reid-data composite` with its defaults: written once at the quality of the files of `bg`."""
-    return replace(Steps(), jpeg_quality=usual_quality(bg.records))
+    return replace(Steps(), jpeg_quality=plate_set_quality(bg) if is_plate_set(bg) else usual_quality(bg.records))
 
 
 def swap_digest(bg: ReidDataset, segmenter: Segmenter) -> str:

@@ -42,9 +42,8 @@ pictures show real people if a parent does; masks and backgrounds are imperfect,
 
 ## Removing a person
 
-The images of identity N are those whose `pid` is N in `manifest.jsonl`; its rows of kind `plate` and the field `background` name the
-images of `{bg}` that gave backgrounds. Remove the files and their rows, and the person's images in the parent sets, then
-make derived sets anew.
+`reid-data forget` removes whatever was derived from one identity: images, rows, backgrounds, kept masks. The parent sets
+keep their images until you remove them there.
 """
 
 
@@ -84,3 +83,79 @@ def data_card(card: Card, settings: dict[str, Any], counts: Counts, num_plates: 
         num_tried=num_tried,
         settings="\n".join(f"- {key}: {value}" for key, value in sorted(settings.items())),
     )
+
+
+_BACKGROUNDS = """\
+# {name}
+
+Person-free pictures for backgrounds, {num} in all. Made by {tool} from `{source}` ({how}). Market-1501 layout with identity 0,
+which is nobody; `bounding_box_train` is for training images, `bounding_box_test` for query and gallery.
+
+## What it came from, and on what terms
+
+{parents}
+
+This set's status is **{status}**. Whoever may not pass on a parent may not pass on this set. {notice}
+
+## How it was made
+
+{method} A picture was refused where the segmenter `{segmenter}` still saw a person in {max_person:.0%} of it or more. Every
+plate has its row in `manifest.jsonl`: source file and hash, the share that is invented, the share in which a person is seen.
+Alpha is 0 where a plate is invented.
+
+| side | camera | plates |
+| --- | --- | --- |
+{counts}
+
+Refused: {refused}.
+
+## Intended use, and limits
+
+Backgrounds for `reid-data composite` and `--background-swap`. The segmenter overlooks some people who are small, cut off or
+unusual: look at the plates before you publish them.
+"""
+
+_METHODS = {
+    "crops": "The person was cut out of pedestrian crops and the place filled from its surroundings.",
+    "scenes": "Pedestrian-shaped pieces were cut where somebody could stand.",
+    "frames": "Pedestrian-shaped pieces were cut from the median over time of each fixed camera's frames.",
+}
+
+
+def backgrounds_card(name: str, source: ReidDataset) -> Card:
+    """The card of a set of plates: terms and status of what it came from; its identities are nobody's."""
+    card = source.card
+    parents = (card_as_parent(card),)
+    return Card(name, "backgrounds", name, f"{card.name}: {card.terms}", card.status, card.notice, parents)
+
+
+def backgrounds_text(
+    card: Card, settings: dict[str, Any], plates: dict[str, dict[int, int]], refused: dict[str, int]
+) -> str:
+    """The data card of a set of plates in Markdown; `plates`: side -> camera -> number, `refused`: reason -> number."""
+    kind = settings["source_kind"]
+    return _BACKGROUNDS.format(
+        name=card.name,
+        num=sum(sum(cameras.values()) for cameras in plates.values()),
+        tool=tool_version(),
+        source=settings["source"],
+        how=kind,
+        parents="\n".join(f"- `{parent['name']}` ({parent['status']}): {parent['terms']}" for parent in card.parents),
+        status=card.status,
+        notice=card.notice,
+        method=_METHODS[kind],
+        segmenter=settings["segmenter"],
+        max_person=settings["plate_max_person"],
+        counts="\n".join(
+            f"| {side} | {camid} | {number} |" for side, cameras in plates.items() for camid, number in cameras.items()
+        ),
+        refused="; ".join(f"{number} {reason}" for reason, number in refused.items()) or "none",
+    )
+
+
+def removal_text(removals: list[dict[str, int]]) -> str:
+    """What the data card says of people who were removed: that it happened, and nothing that could name them."""
+    if not removals:
+        return ""
+    images = sum(removal["images"] for removal in removals)
+    return f"\n## Removals\n\n{len(removals)} removal{'s' * (len(removals) > 1)} on request, {images} images in all.\n"

@@ -135,7 +135,7 @@ def test_preview_of_something_else(root: Path) -> None:
     assert "no set made by" in str(result.exception)
 
 
-@pytest.mark.parametrize("command", ["composite", "preview"])
+@pytest.mark.parametrize("command", ["backgrounds", "composite", "preview", "verify", "forget"])
 def test_help_has_an_example_and_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys\nfrom reid_cli.data import app\n"
@@ -144,3 +144,35 @@ def test_help_has_an_example_and_imports_nothing_heavy(command: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f"Example:\n    reid-data {command}" in done.stdout
+
+
+def test_backgrounds_writes_a_set_that_composite_takes(root: Path) -> None:
+    result = run(root, "backgrounds", "campus", "--segmenter", "precomputed", "--num", "8", "--workers", "1")
+    assert result.return_value == 0, result.exception
+    assert "camera 4" in result.stdout
+    assert (root / "campus-backgrounds" / "dataset.json").exists()
+    assert composite(root, "--bg", "campus-backgrounds", "--out", "on-plates").return_value == 0
+    sheet = run(root, "preview", "on-plates", "--num", "3")
+    assert read_image(sheet.stdout.strip()).std() > 20
+    document = json.loads(
+        run(root, "backgrounds", "campus", "--segmenter", "precomputed", "--num", "8", "--json").stdout
+    )
+    assert document["was_finished"]
+    dry = run(root, "backgrounds", str(root / "campus" / "query"), "--dry-run", "--out", "none")
+    assert "(scenes)" in dry.stdout
+    assert not (root / "none").exists()
+
+
+def test_verify_and_forget(root: Path) -> None:
+    composite(root)
+    assert run(root, "verify", "composite").return_value == 0
+    dry = run(root, "forget", "composite", "--pid", "2", "--dry-run")
+    assert dry.stdout.startswith("would be removed: 2 images of the person")
+    assert json.loads(run(root, "forget", "composite", "--pid", "2", "--json").stdout)["images"] == 2
+    assert run(root, "forget", "composite", "--pid", "2").stdout.startswith("nothing in")
+    assert run(root, "verify", "composite").return_value == 0
+    next((root / "composite" / "query").iterdir()).write_bytes(b"")
+    result = run(root, "verify", "composite")
+    assert result.return_value == 1
+    assert "1 changed:" in result.stdout
+    assert json.loads(run(root, "verify", "composite", "--json").stdout)["good"] is False

@@ -1,0 +1,117 @@
+"""`reid-data` commands that keep derived sets in order: verify, forget."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .compose import output_path
+from .errors import EXIT_FAILED_ITEMS
+from .options import Progress, data_root_option, dry_run_option, json_option, say, workers_option
+
+if TYPE_CHECKING:
+    from reid_data.records import ReidDataset
+
+SHOWN = 20
+
+
+@click.command()
+@click.argument("name")
+@data_root_option
+@workers_option
+@json_option
+def verify(name: str, data_root: Path, workers: int | None, as_json: bool) -> int:
+    """Hash every file of a set that this tool composed and compare with its manifest; lists missing, changed, extra files.
+
+    Exit code 0: all is as it was written; 1: it is not.
+
+    \b
+    Example:
+      reid-data verify composite
+    """
+    from reid_data.files import printable
+    from reid_data.integrity import verify_set
+    from reid_data.parallel import default_workers
+
+    root = output_path(name, data_root)
+    with Progress(f"verify {root.name}") as progress:
+        found = verify_set(root, workers or default_workers(), progress)
+    if as_json:
+        click.echo(json.dumps({"path": str(root), "good": found.good, **asdict(found)}, indent=2, ensure_ascii=True))
+        return 0 if found.good else EXIT_FAILED_ITEMS
+    click.echo(f"{found.intact:,} files are as they were written.")
+    for note in found.notes:
+        click.echo(note)
+    for kind, names in (("missing", found.missing), ("changed", found.changed), ("extra", found.extra)):
+        if names:
+            click.echo(f"{len(names):,} {kind}:")
+        for one in names[:SHOWN]:
+            click.echo(f"  {printable(one)}")
+        if len(names) > SHOWN:
+            click.echo("  ... (--json lists all)")
+    return 0 if found.good else EXIT_FAILED_ITEMS
+
+
+@click.command()
+@click.argument("name")
+@click.option("--pid", type=int, required=True, help="The identity, as the file names of its set count it.")
+@click.option(
+    "--of", "space", default="", metavar="SET", help="The parent in which --pid counts.  [default: the people's]"
+)
+@data_root_option
+@dry_run_option
+@json_option
+def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_json: bool) -> int:
+    """Remove from a composite or a set of plates everything that was derived from one person.
+
+    Images, manifest rows, plates and images before them, contact sheets, kept masks and plates. The manifest keeps that
+    something was removed, and no name. The person's images in the parent sets are left to you: remove them first, or the
+    next run makes the derived ones anew.
+
+    \b
+    Example:
+      reid-data forget composite --pid 42 --dry-run
+      reid-data forget composite --pid 7 --of duke
+    """
+    from reid_data.datasets import found_names
+    from reid_data.datasets.card import read_document
+    from reid_data.forgetting import forget_person, relatives
+
+    root = output_path(name, data_root)
+    done = forget_person(root, pid, of=space, parents=_parents(root, data_root), dry_run=dry_run)
+    others = {one: read_document(data_root / one) for one in found_names(data_root) if (data_root / one) != root}
+    related = relatives(read_document(root), others)
+    if as_json:
+        click.echo(json.dumps({"path": str(root), "dry_run": dry_run, **asdict(done), "related": related}, indent=2))
+        return 0
+    if not done.anything:
+        click.echo(f"nothing in '{root}' comes from identity {pid}.")
+        return 0
+    verb = "would be removed" if dry_run else "removed"
+    click.echo(
+        f"{verb}: {done.images:,} images of the person, {done.backgrounds:,} before backgrounds from their pictures, "
+        f"{done.rows:,} rows, {done.sheets:,} contact sheets, {done.kept:,} kept masks and plates"
+    )
+    if related:
+        say(f"Of the same origin, look there too: {', '.join(related)}.")
+    return 0
+
+
+def _parents(root: Path, data_root: Path) -> "list[ReidDataset]":
+    """The sets that this one came from, as far as they are at hand."""
+    from reid_data.build_settings import load_source
+    from reid_data.errors import ReidError
+    from reid_data.integrity import require_manifest
+
+    header = require_manifest(root).header
+    found = []
+    for source in [*header.get("sources", {}).values(), *filter(None, [header.get("source")])]:
+        try:
+            found.append(load_source(root, source, data_root))
+        except ReidError as error:
+            say(
+                f"Its parent '{source['name']}' is not at hand ({error}); masks of images not in the manifest may be left."
+            )
+    return found
