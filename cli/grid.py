@@ -175,7 +175,8 @@ def cell_main() -> None:
     from .train import main
 
     def end_with_runner() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not sys.stdin, whose lock a daemon thread may not hold when the process ends
+            pass
         os._exit(1)
 
     threading.Thread(target=end_with_runner, daemon=True).start()

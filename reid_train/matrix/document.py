@@ -5,7 +5,6 @@ Holds nothing that differs between two runs of the same grid: times and costs ar
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from reid_data.datasets.card import card_as_parent
@@ -114,9 +113,13 @@ def _status(done: bool, failure: Failure | None) -> dict[str, Any]:
 
 
 def _test_facts(test: Column) -> dict[str, Any]:
-    card = {key: value for key, value in asdict(test.dataset.card).items() if key != "parents"}
     counts = {split: count_split(test.dataset.split(split)) for split in ("query", "gallery")}
-    return {"digest": test.digest, "chance_mAP": test.chance, "counts": counts, "card": card}
+    return {
+        "digest": test.digest,
+        "chance_mAP": test.chance,
+        "counts": counts,
+        "card": card_as_parent(test.dataset.card),
+    }
 
 
 def _summary(squares: Sequence[Mapping[str, Any]], rows: PerQueries) -> list[dict[str, Any]]:
@@ -155,7 +158,7 @@ def _over_seeds(results: Sequence[PerQuery]) -> dict[str, dict[str, float | None
     else:
         found = over_seeds(results)
     return {
-        name: {"mean": one.mean, "std": _number(one.deviation), "low": _number(one.low), "high": _number(one.high)}
+        name: {"mean": one.mean, "std": _known(one.deviation), "low": _number(one.low), "high": _number(one.high)}
         for name, one in found.items()
     }
 
@@ -164,6 +167,10 @@ def _plain(values: Sequence[float]) -> OverSeeds:
     mean = math.fsum(values) / len(values)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
     return OverSeeds(mean, deviation, math.nan, math.nan, len(values))
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _number(value: float) -> float | None:

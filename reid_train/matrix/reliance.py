@@ -110,7 +110,7 @@ def _over_seeds(results: Sequence[PerQuery]) -> dict[str, float | None]:
 
 def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:
     """Means as they are, what comes from resampling without the last bits that depend on how the sums were taken."""
-    exact = ("mean", "value")
+    exact = ("mean", "std", "value")
     return {
         name: None if math.isnan(value) else value if name in exact else round(value, DECIMALS)
         for name, value in numbers.items()
