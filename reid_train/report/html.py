@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,22 @@ def page_context(
 
 def render(context: Mapping[str, Any]) -> str:
     """The page. Every value that the templates put out is escaped, control characters and odd bytes shown as escapes."""
+    style, script = _template("report.css"), _template("report.js")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            **context,
+            style=Markup(style),  # our own files: nothing from a run is in them
+            script=Markup(script),
+            style_hash=_csp_hash(style),
+            script_hash=_csp_hash(script),
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -122,14 +139,7 @@ def render(context: Mapping[str, Any]) -> str:
         percent=_percent, signed=_signed, csv_link=lambda sheet: _download(_bytes(sheet.as_csv()), "text/csv"),
         duration=_duration, number=_number, p_value=_p_value,
     )  # fmt: skip
-    style, script = _template("report.css"), _template("report.js")
-    return environment.get_template("report.html.j2").render(
-        **context,
-        style=Markup(style),  # our own files: nothing from a run is in them
-        script=Markup(script),
-        style_hash=_csp_hash(style),
-        script_hash=_csp_hash(script),
-    )
+    return environment
 
 
 def _difference_charts(evidence: Evidence, found: Sequence[differences.Finding]) -> dict[str, IntervalChart | None]:
