@@ -55,7 +55,8 @@ def _square(entry: Mapping[str, Any], metric: str) -> str:
     if metric not in entry["metrics"]:
         return str(entry["status"])
     text = _with_limits(entry["metrics"][metric])
-    return text if entry["status"] == "ok" else f"{text} ({len(entry['seeds'])} seeds; {entry['status']})"
+    num = len(entry["seeds"])
+    return text if entry["status"] == "ok" else f"{text} ({num} seed{'s' * (num != 1)}; {entry['status']})"
 
 
 def _with_limits(numbers: Mapping[str, float | None] | None) -> str:

@@ -116,7 +116,7 @@ def test_a_square_by_hand() -> None:
          entry("c", "x", [], None), {**entry("d", "x", [0], 0.2), "status": "missing"}]
     )  # fmt: skip
     assert [row[1] for row in metric_table(document, "mAP").rows] == [
-        "41.2 [38.9, 44.3]", "30.0 ±1.2 [10.0, 50.0]", "failed", "20.0 (1 seeds; missing)", "2.0",
+        "41.2 [38.9, 44.3]", "30.0 ±1.2 [10.0, 50.0]", "failed", "20.0 (1 seed; missing)", "2.0",
     ]  # fmt: skip
     assert len(metric_table(document, "rank-1").rows) == 4, "there is no chance level of ranks"
 
