@@ -117,6 +117,8 @@ class Children:
             ) as child,
         ):
             self.live.add(child)
+            if self.stopped.is_set():
+                child.send_signal(signal.SIGINT)
             assert child.stdout is not None
             for data in child.stdout:
                 file.write(data)

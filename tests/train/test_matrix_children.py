@@ -185,6 +185,23 @@ def test_no_child_outlives_the_runner_and_the_same_command_goes_on(grid: Grid, t
     assert (grid.folder / "results.json").read_bytes() == (tmp_path / "whole" / "matrix" / "results.json").read_bytes()
 
 
+def test_an_interruption_stops_every_child(grid: Grid) -> None:
+    """One child says that it is ready; whoever listens is interrupted (Ctrl-C), while both children sleep."""
+    sleeping = "print('ready', flush=True)\ntime.sleep(300)"
+
+    def listen(line: str) -> None:
+        if "ready" in line:
+            raise KeyboardInterrupt
+
+    children = Children(grid.fetching(sleeping), grid.folder, grid.machine, 2, listen)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_prepared(*grid.prepared(), grid.folder, grid.machine, children=children)
+    assert time.monotonic() - started < 60
+    for child in children.live:
+        assert child.wait(timeout=30) != 0
+
+
 def test_collect_shows_what_is_there(grid: Grid) -> None:
     cells, tests = grid.prepared()
     document = run_prepared(cells, tests, grid.folder, grid.machine)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 import shlex
 from pathlib import Path
@@ -16,6 +17,7 @@ from reid_data.errors import InputError, UsageError
 from reid_train.config import from_assignments
 from reid_train.matrix.cells import Machine, prepare
 from reid_train.matrix.command import export_commands, fit_command
+from reid_train.matrix.estimate import estimate_seconds
 from reid_train.matrix.grid_file import Grid, read_grid
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.study import beside_study, study_figures
@@ -87,6 +89,25 @@ def test_the_command_of_a_cell_comes_to_the_same_settings_and_sets(tiny_root: Pa
     assert type(base)(**settings) == cells[0].training.settings
     lines = export_commands(cells, tests, machine)
     assert [shlex.split(line) for line in lines] == [["reid-train", *command]]
+
+
+@pytest.mark.usefixtures("tiny_backbone")
+def test_the_estimate_by_hand_and_from_a_trial(tiny_root: Path, tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "runs", tiny_root, "cpu", 1)
+    cells, tests = prepare(make_plan(["tiny"], ["tiny"], small()), machine)
+    seconds, source = estimate_seconds(cells, tests, machine, jobs=1)
+    assert seconds > 0
+    assert source == "a trial step, which is rough"
+    for name, changes, speed in (("a", {}, 10.0), ("b", {"temperature": 0.2}, 30.0), ("c", {"size": "64x32"}, 1.0)):
+        (machine.runs / name).mkdir(parents=True)
+        (machine.runs / name / "settings.toml").write_text(small(**changes).to_toml())
+        costs = {"device": "cpu", "train_images_per_second": speed}
+        (machine.runs / name / "costs.json").write_text(json.dumps(costs))
+    seconds, source = estimate_seconds(cells, tests, machine, jobs=2)
+    # 2 epochs of 3 steps of 8 images, and a third of that work for each of 16 + 48 test images, at 20 a second, two at once
+    assert seconds == pytest.approx((48 + 64 / 3) / 20 / 2)
+    assert source == "2 finished runs like these"
+    assert estimate_seconds([], tests, machine, jobs=1)[0] == 0
 
 
 def entry(train: str, test: str, seeds: list[int], value: float | None, **numbers: Any) -> dict[str, Any]:
