@@ -11,6 +11,7 @@ from .options import (
     Progress,
     data_root_option,
     dry_run_option,
+    duration,
     json_option,
     limit_option,
     say,
@@ -67,6 +68,13 @@ if TYPE_CHECKING:
 @limit_option("At most N images of each split.")
 @click.option("--overwrite", is_flag=True, help="Start afresh if this command wrote --out with other settings.")
 @dry_run_option
+@click.option(
+    "--preview",
+    "samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only N samples as a contact sheet beside --out, and what the whole would take.",
+)
 @json_option
 def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> int:
     """Put the people of one set before backgrounds of another: a new set in Market layout.
@@ -77,6 +85,7 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     \b
     Example:
       reid-data composite --fg market --bg duke
+      reid-data composite --fg market --bg duke --preview 24
       reid-data composite --fg market --bg duke --pairing camera --out by-camera --limit 300
     """
     from reid_data.build import build_composite
@@ -90,6 +99,8 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     target = output_path(out, data_root)
     if options["dry_run"]:
         return _print_outlook(people, scenes, target, segmenter, settings, options)
+    if options["samples"]:
+        return _preview(people, scenes, target, segmenter, settings, options)
     workers = options["workers"] or default_workers()
     with Stages() as stages:
         built = build_composite(
@@ -182,6 +193,33 @@ def _print_outlook(
     return 0
 
 
+def _preview(
+    people: Any, scenes: Any, target: Path, segmenter: Any, settings: "CompositeSettings", options: dict[str, Any]
+) -> int:
+    """A contact sheet of samples, and the estimate."""
+    from dataclasses import asdict
+
+    from reid_data.composite_preview import preview_composite
+    from reid_data.contact_sheet import contact_sheet
+    from reid_data.images import write_image
+    from reid_data.parallel import default_workers
+
+    workers = options["workers"] or default_workers()
+    strips, plan = preview_composite(people, scenes, segmenter, settings, num=options["samples"], workers=workers)
+    sheet = target.parent / f"{target.name}-preview.jpg"
+    write_image(sheet, contact_sheet(strips))
+    if options["as_json"]:
+        click.echo(json.dumps({"sheet": str(sheet), "workers": workers, **asdict(plan)}, indent=2))
+        return 0
+    click.echo(str(sheet))
+    click.echo(
+        f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped), {plan.plates:,} plates, about "
+        f"{duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, {plan.set_bytes / 1e6:,.0f} MB for the set and up "
+        f"to {plan.cache_bytes / 1e6:,.0f} MB of cache"
+    )
+    return 0
+
+
 def _print_built(built: "Built", *, as_json: bool) -> None:
     from .tables import print_table
 
@@ -200,37 +238,3 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
     )
     if built.failed:
         say(f"{built.failed:,} images could not be used; the reasons are in '{built.root / 'manifest.jsonl'}'.")
-
-
-@click.command()
-@click.argument("name")
-@click.option("--num", type=click.IntRange(min=1), default=24, show_default=True, help="Images shown.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Picture to write.  [default: NAME-preview.jpg beside the set]"
-)
-@data_root_option
-def preview(name: str, num: int, out: Path | None, data_root: Path) -> None:
-    """A contact sheet of a composite set: source, mask, plate, composite. Prints where it lies.
-
-    \b
-    Example:
-      reid-data preview composite --num 48
-    """
-    from reid_data.build_settings import load_source
-    from reid_data.contact_sheet import composite_strips, contact_sheet
-    from reid_data.errors import InputError
-    from reid_data.images import write_image
-    from reid_data.manifest import read_manifest
-
-    root = output_path(name, data_root)
-    manifest = read_manifest(root)
-    if manifest is None or manifest.header["command"] != "composite":
-        raise InputError(
-            f"'{root}' is no set made by 'reid-data composite'. Give the name of one below --data-root, or its path."
-        )
-    sources = manifest.header["sources"]
-    people, scenes = (load_source(root, sources[role], data_root) for role in ("foreground", "background"))
-    strips = composite_strips(root, people, scenes, num)
-    target = out or root.parent / f"{root.name}-preview.jpg"
-    write_image(target, contact_sheet(strips))
-    click.echo(str(target))

@@ -3,10 +3,11 @@
 import click
 
 from .backgrounds import backgrounds
-from .compose import composite, preview
+from .compose import composite
 from .errors import run
 from .inspection import check, doctor, env, import_command
 from .keeping import forget, verify
+from .looking import preview, quality
 from .make import synth
 from .options import Commands
 from .segmenting import fetch_weights_command, segment, train_segmenter
@@ -37,6 +38,7 @@ app.add_command(segment)
 app.add_command(backgrounds)
 app.add_command(composite)
 app.add_command(preview)
+app.add_command(quality)
 app.add_command(verify)
 app.add_command(forget)
 app.add_command(train_segmenter)

@@ -106,12 +106,13 @@ class Progress:
             return
         self.last = now
         rate = (done - self.first) / max(now - self.started, 1e-9)
-        left = f", {_duration((total - done) / rate)} left" if rate and done < total else ""
+        left = f", {duration((total - done) / rate)} left" if rate and done < total else ""
         line = f"{self.what}: {done:,} of {total:,} ({rate:,.0f}/s{left})"
         click.echo(f"\r\033[K{line}" if self.live else line, err=True, nl=not self.live)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`1:05`, `2:03:10`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -15,6 +15,7 @@ from reid_data.images import read_image, read_record
 from reid_data.manifest import Row, read_manifest
 from reid_data.plate_files import fit_plate, read_plate
 from reid_data.plate_set import is_plate_set
+from reid_data.quality import reasons, score, worst_median_best
 from reid_data.records import Record, ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter
@@ -99,8 +100,9 @@ def same_segmenter(settings: Row) -> Segmenter:
     return KeptMasks(settings["segmenter"], settings["segmenter_digest"])
 
 
-def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, num: int) -> list[Strip]:
-    """Source, mask, plate and composite of `num` images spread evenly over a composite set.
+def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, num: int, *, sort: str = "") -> list[Strip]:
+    """Source, mask, plate and composite of `num` images spread evenly over a composite set; with `sort` = `quality` the worst,
+    the middle and the best by `quality.score`, with what is outside its aim.
 
     Masks come from the cache or are made again (see `same_segmenter`); plates are made again. Raises InputError if the
     set has no manifest or no images.
@@ -111,27 +113,31 @@ def composite_strips(root: Path, fg: ReidDataset, bg: ReidDataset, num: int) -> 
     rows = [row for row in manifest.of_kind("image") if row["sha256"]]
     if not rows:
         raise InputError(f"'{printable(root)}' holds no finished images yet. Run the 'composite' command to its end.")
-    chosen = sorted({round(index) for index in np.linspace(0, len(rows) - 1, min(num, len(rows)))})
+    if sort == "quality":
+        shown = [(row, f"{name} {score(row):.2f}: {reasons(row)}") for name, row in worst_median_best(rows, num)]
+    else:
+        chosen = sorted({round(index) for index in np.linspace(0, len(rows) - 1, min(num, len(rows)))})
+        shown = [(rows[index], f"q {rows[index]['mask_quality']:.2f} {rows[index]['status']}") for index in chosen]
     settings = manifest.header["settings"]
     plates = PlateSettings(**{key[6:]: value for key, value in settings.items() if key.startswith("plate_")})
     cache = MaskCache(same_segmenter(settings))
     people, scenes = ({record.name: record for record in dataset.records} for dataset in (fg, bg))
     kept = is_plate_set(bg)
-    return [_strip(root, rows[index], people, scenes, cache, plates, kept_plates=kept) for index in chosen]
+    return [_strip(root, row, text, people, scenes, cache, None if kept else plates) for row, text in shown]
 
 
 def _strip(
     root: Path,
     row: Row,
+    caption: str,
     people: dict[str, Record],
     scenes: dict[str, Record],
     cache: MaskCache,
-    plates: PlateSettings,
-    *,
-    kept_plates: bool,
+    plates: PlateSettings | None,
 ) -> Strip:
+    """One image's strip; `plates`: how plates are made again, None where the backgrounds are plates."""
     blank = np.full((*CELL, 3), 235, np.uint8)
-    caption = f"{Path(row['name']).stem[:22]} q {row['mask_quality']:.2f} {row['status']}"
+    caption = f"{Path(row['name']).stem[:22]} {caption}"
     try:
         composite = read_image(str(root / row["name"]))
         source, scene = read_record(people[row["source"]]), scenes[row["background"]]
@@ -139,7 +145,7 @@ def _strip(
         return Strip((blank, blank, blank, blank), f"{caption}: a source is missing")
     person = cache.masked([people[row["source"]]])[0]
     try:
-        plate = read_plate(scene.path)[0] if kept_plates else _made(cache.masked([scene])[0], plates)
+        plate = read_plate(scene.path)[0] if plates is None else _made(cache.masked([scene])[0], plates)
     except ImageError as error:
         return Strip((source, blank, blank, composite), f"{caption}: {error}")
     if isinstance(person, Unusable):

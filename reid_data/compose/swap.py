@@ -47,8 +47,9 @@ class BackgroundSwap(A.ImageOnlyTransform):
         super().__init__(p=p)
         if tries < 1:
             raise UsageError(f"BackgroundSwap: tries is at least 1, got {tries}.")
-        single = isinstance(plates, (str, os.PathLike))
-        self.plates: str | list[str] = os.fspath(plates) if single else [os.fspath(path) for path in plates]  # type: ignore[arg-type]
+        self.plates: str | list[str] = (
+            os.fspath(plates) if isinstance(plates, (str, os.PathLike)) else [os.fspath(path) for path in plates]
+        )
         self.tries = tries
         self.steps = asdict(Steps(**(steps or {})))
         if not self.plates:

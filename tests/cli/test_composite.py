@@ -135,7 +135,7 @@ def test_preview_of_something_else(root: Path) -> None:
     assert "no set made by" in str(result.exception)
 
 
-@pytest.mark.parametrize("command", ["backgrounds", "composite", "preview", "verify", "forget"])
+@pytest.mark.parametrize("command", ["backgrounds", "composite", "preview", "quality", "verify", "forget"])
 def test_help_has_an_example_and_imports_nothing_heavy(command: str) -> None:
     code = (
         "import sys\nfrom reid_cli.data import app\n"
@@ -176,3 +176,30 @@ def test_verify_and_forget(root: Path) -> None:
     assert result.return_value == 1
     assert "1 changed:" in result.stdout
     assert json.loads(run(root, "verify", "composite", "--json").stdout)["good"] is False
+
+
+def test_preview_of_what_would_be_made(root: Path) -> None:
+    before = tree(root)
+    result = composite(root, "--preview", "6", "--out", "planned")
+    assert result.return_value == 0, result.exception
+    assert "the whole: 10 images (about 0 dropped)" in result.stdout
+    after = tree(root)
+    assert set(after) - set(before) == {"planned-preview.jpg"}
+    assert read_image(str(root / "planned-preview.jpg")).std() > 20
+    document = json.loads(composite(root, "--preview", "2", "--json").stdout)
+    assert (document["images"], document["workers"]) == (10, 1)
+
+
+def test_quality_and_its_sheet(root: Path) -> None:
+    composite(root)
+    result = run(root, "quality", "composite")
+    assert result.exception is None
+    assert [line.split()[0] for line in result.stdout.splitlines()] == [
+        "judge", "mask_quality", "looseness", "mask_area", "uncovered", "seam_ratio",
+    ]  # fmt: skip
+    document = json.loads(run(root, "quality", "composite", "--json").stdout)
+    assert document["judges"]["mask_quality"]["within"] == 1
+    sheet = run(root, "preview", "composite", "--sort", "quality", "--num", "6")
+    assert sheet.stdout.strip() == str(root / "composite-preview-quality.jpg")
+    assert read_image(sheet.stdout.strip()).std() > 20
+    assert isinstance(run(root, "quality", "market").exception, ReidError)
