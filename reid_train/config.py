@@ -96,14 +96,6 @@ class TrainSettings:
         most=1,
     )
     bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
-    background_swap: float = setting(
-        0.0,
-        "Probability that a training image gets a new background from --bg, drawn anew in every epoch.",
-        "ours",
-        least=0,
-        most=1,
-    )
-    bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
     # batches
     sampler: str = setting("pk", "P identities x K images, or random images.", ASSUMED, choices=("pk", "random"))
     batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, least=1)
@@ -196,8 +188,6 @@ class TrainSettings:
             raise UsageError(
                 "--triplet and --centre need several identities in a batch: expected --batch-ids of at least 2."
             )
-        if (self.background_swap > 0) != (self.bg != "none"):
-            raise UsageError("--background-swap P and --bg SET belong together: give both, or neither.")
         if self.neck == "bn" and self.batch_size < 2:
             raise UsageError(
                 "batch normalisation needs at least 2 images in a batch: raise --batch-ids or --batch-images."
