@@ -56,6 +56,7 @@ def ablate(
       reid-train ablate classifier-unit --scale small --train market --device cpu
     """
     from reid_train import ablation
+    from reid_train.matrix.cells import Machine
 
     if experiment is None:
         return _list(list(ablation.experiments().values()), as_json)
@@ -80,7 +81,7 @@ def ablate(
             click.echo(f"{variant.id}: {' '.join([*changed, *extra]) or 'the base'}")
         say(f"{len(found.variants) * len(numbers)} trainings at --scale {scale}, each tested on {tests[0].name}.")
         return 0
-    machine = ablation.Machine(runs, data_root, device, workers)
+    machine = Machine(runs, data_root, device, workers)
     document = ablation.run_experiment(found, base, size, (sets[0], tests[0]), numbers, machine, announcer())
     if as_json:
         click.echo(json.dumps(document, indent=2, sort_keys=True))

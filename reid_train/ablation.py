@@ -21,6 +21,7 @@ from reid_train import train
 from reid_train.config import TrainSettings
 from reid_train.data import take_identities
 from reid_train.evaluate.compare import Outcome, compare, read_outcome
+from reid_train.matrix.cells import Machine
 from reid_train.run_folder import effective_temperatures, read_log
 
 logger = logging.getLogger("reid_train")
@@ -74,16 +75,6 @@ class Scale:
     name: str
     settings: dict[str, Any]
     identities: float
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how it runs; nothing here changes a result but the device type."""
-
-    runs: Path
-    data_root: Path
-    device: str = "auto"
-    workers: int | None = None
 
 
 @dataclass(frozen=True)

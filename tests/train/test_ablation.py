@@ -12,6 +12,7 @@ from reid_data.errors import UsageError
 from reid_train import ablation
 from reid_train.config import TrainSettings
 from reid_train.data import take_identities
+from reid_train.matrix.cells import Machine
 from reid_train.run_folder import read_log
 
 TINY = {
@@ -23,7 +24,7 @@ TINY = {
 @pytest.fixture
 def machine(tmp_path, tiny_backbone):
     """Runs below the test's own folder."""
-    return ablation.Machine(tmp_path / "runs", tmp_path, "cpu", 1)
+    return Machine(tmp_path / "runs", tmp_path, "cpu", 1)
 
 
 def run(name, tiny, machine, seeds=(0,), said=None):
