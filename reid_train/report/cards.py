@@ -6,13 +6,17 @@ from typing import Any
 from reid_train.report.sheet import Sheet, make_sheet
 
 
-def set_cards(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The cards of all sets that were trained or tested on, parents included, one per name and kind."""
-    cards: dict[tuple[str, str], Mapping[str, Any]] = {}
+def set_cards(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The cards of all sets that were trained or tested on, parents included, one per name and kind.
+
+    `results.json` gives the test sets' cards without their parents, so those of the trainings come first.
+    """
+    cards: dict[tuple[str, str], dict[str, Any]] = {}
 
     def add(card: Mapping[str, Any]) -> None:
-        cards.setdefault((card["name"], card["kind"]), card)
-        for parent in card.get("parents", ()):
+        parents = list(card.get("parents", ()))
+        cards.setdefault((card["name"], card["kind"]), {**card, "parents": parents})
+        for parent in parents:
             add(parent)
 
     for row in document["trainings"]:
@@ -29,7 +33,7 @@ def card_sheet(cards: Sequence[Mapping[str, Any]]) -> Sheet:
     records = [
         {
             **{key: card.get(key, "") for key in keys},
-            "made_from": ", ".join(one["name"] for one in card.get("parents", ())),
+            "made_from": ", ".join(one["name"] for one in card["parents"]),
         }
         for card in cards
     ]

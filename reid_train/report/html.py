@@ -96,7 +96,9 @@ def page_context(
         "statuses": STATUSES,
         "squares": shown_squares(evidence, data_root, thumbs=thumbs),
         "cards": cards,
-        "photographic": sorted({card["name"] for card in cards if is_photographic(card)}),
+        "photographic": sorted(
+            {card["name"] for card in cards if card["kind"] != "diagnostic" and is_photographic(card)}
+        ),
         "thumbs": thumbs,
         "facts": facts,
         "versions": cells.shared_versions(facts),

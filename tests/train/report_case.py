@@ -54,7 +54,8 @@ def write_case(case: Case, runs: Path, data: Path | None = None) -> Path:
     """Write the matrix of `case` to `runs/matrix` (and its sets to `data`); the folder."""
     folder = runs / "matrix"
     document: dict[str, Any] = {"schema": "reid-matrix/1", "axes": [], "digests": {}, "study": None}
-    document["tests"] = {name: {"digest": "0", "chance_mAP": 0.05, "card": case.card(name)} for name in case.tests}
+    cards = {name: {key: value for key, value in case.card(name).items() if key != "parents"} for name in case.tests}
+    document["tests"] = {name: {"digest": "0", "chance_mAP": 0.05, "card": cards[name]} for name in case.tests}
     document["trainings"], document["cells"], summary = [], [], {}
     for number, train in enumerate(case.trains):
         for seed in case.seeds:

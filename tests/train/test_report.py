@@ -166,6 +166,31 @@ def test_what_is_missing_is_said_and_left_out(tmp_path):
     assert "data:image" not in page
 
 
+def test_failed_and_missing_tests_are_said_with_the_end_of_their_log(tmp_path):
+    folder = write_case(Case(seeds=(0, 1)), tmp_path / "runs")
+    document = json.loads((folder / "results.json").read_text())
+    for cell in document["cells"]:
+        if (cell["train"], cell["test"]) == ("composite", "duke"):
+            cell |= {"status": "failed", "reason": "it broke", "log_tail": ["first <line>", "last line"], "metrics": {}}
+        if (cell["train"], cell["test"], cell["seed"]) == ("market", "duke", 1):
+            cell |= {"status": "missing", "reason": "not run yet", "metrics": {}}
+    for entry in document["summary"]:
+        if (entry["train"], entry["test"]) == ("composite", "duke"):
+            entry |= {"status": "failed", "seeds": [], "metrics": {}}
+        if (entry["train"], entry["test"]) == ("market", "duke"):
+            entry |= {"status": "missing", "seeds": [0]}
+    (folder / "results.json").write_text(json.dumps(document))
+    page = Reader(write_report(folder, resamples=FAST).read_text())
+    shown = " ".join(" ".join(page.texts).split())
+    assert "3 of the matrix's tests have no result" in shown
+    assert "it broke first <line> last line" in shown
+    assert "1 of 2 seeds" in shown
+    assert page.attributes.count(("td", "class", "none")) == 5, "one square of each metric"
+    evidence = read_evidence(folder)
+    findings = find_differences(evidence, matrix_scores(evidence.document), resamples=FAST)
+    assert "duke" not in {one.test for one in findings}
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
