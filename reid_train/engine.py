@@ -157,9 +157,10 @@ def train_epoch(
         step = number // accumulation
         now = values(step)
         _check_labels(net, batch, names)
-        loss = _forward(net, batch, now, objective, arithmetic, means)
-        if not torch.isfinite(loss):
-            raise InputError(_not_finite(float(loss.detach()), step, now, names(batch.numbers)))
+        loss, facts = _forward(net, batch, now, objective, arithmetic)
+        if not math.isfinite(facts["loss"]):
+            raise InputError(_not_finite(facts["loss"], step, now, names(batch.numbers)))
+        means.add(**facts)
         arithmetic.scaler.scale(loss / accumulation).backward()
         if (number + 1) % accumulation == 0:
             means.add(gradient_norm=_update(net, optimiser, now.lr, arithmetic.scaler), lr=now.lr)
@@ -171,9 +172,9 @@ def train_epoch(
 
 
 def _forward(
-    net: ReidNet, batch: Images, now: StepValues, objective: Objective, arithmetic: Arithmetic, means: Means
-) -> Tensor:
-    """The loss of one batch; its facts go into the means."""
+    net: ReidNet, batch: Images, now: StepValues, objective: Objective, arithmetic: Arithmetic
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of one batch, and its facts, which come from the device all at once."""
     labels = batch.labels.to(arithmetic.device, non_blocking=True)
     temperature = now.temperature if net.log_temperature is None else net.log_temperature.exp()
     assert temperature is not None, "a step without a temperature needs a network that learns it"
@@ -184,18 +185,20 @@ def _forward(
     entropy = losses.cross_entropy(logits, labels, objective.smoothing)
     loss = torch.stack([entropy, *metric.values()]).sum()
     with torch.no_grad():
-        norm = max(float(net.classifier.effective_norms().median()), 1e-12)
-        in_force = float(temperature.detach() if isinstance(temperature, Tensor) else temperature)
-        means.add(
-            loss=float(loss.detach()),
-            loss_ce=float(entropy.detach()),
-            **{name: float(value.detach()) for name, value in metric.items()},
-            accuracy=float((scores.argmax(1) == labels).float().mean()),
-            temperature=in_force,
-            effective_temperature=in_force / norm,
-            feature_norm=float(features.after.detach().norm(dim=1).mean()),
-        )
-    return loss
+        tensors = {
+            "loss": loss,
+            "loss_ce": entropy,
+            **metric,
+            "accuracy": (scores.argmax(1) == labels).float().mean(),
+            "feature_norm": features.after.norm(dim=1).mean(),
+            "class_norm": net.classifier.effective_norms().median(),
+        }
+        if isinstance(temperature, Tensor):
+            tensors["temperature"] = temperature
+        facts = dict(zip(tensors, torch.stack([value.float() for value in tensors.values()]).tolist()))
+    facts.setdefault("temperature", temperature)
+    facts["effective_temperature"] = facts["temperature"] / max(facts.pop("class_norm"), 1e-12)
+    return loss, facts
 
 
 def _metric_losses(net: ReidNet, features: Embedded, labels: Tensor, objective: Objective) -> dict[str, Tensor]:
