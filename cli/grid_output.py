@@ -34,7 +34,8 @@ def print_outlook(
             {"state": state, "training": cell.training.label, "folder": str(cell.folder), "tests_missing": missing}
         )
     seconds, source = estimate_seconds(cells, tests, machine, jobs)
-    totals = {"seconds": round(seconds, 1), "estimated_from": source, "bytes": space(cells), "jobs": jobs}
+    num_bytes = space(cells)
+    totals = {"seconds": round(seconds, 1), "estimated_from": source, "bytes": num_bytes, "jobs": jobs}
     if as_json:
         click.echo(json.dumps({"cells": rows, **totals}, indent=2))
         return 0
@@ -47,9 +48,9 @@ def print_outlook(
         f"{len(cells)} trainings ({num_done} cached), {len(cells) * len(tests)} tests "
         f"({len(cells) * len(tests) - num_tests} cached)."
     )
-    if seconds or totals["bytes"]:
+    if seconds or num_bytes:
         estimate = f"about {_duration(seconds)} with --jobs {jobs} (from {source})"
-        click.echo(f"To do: {estimate}, {totals['bytes'] / 1e9:.1f} GB.")
+        click.echo(f"To do: {estimate}, {num_bytes / 1e9:.1f} GB.")
     return 0
 
 

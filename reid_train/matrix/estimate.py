@@ -49,7 +49,7 @@ def estimate_seconds(cells: Sequence[Cell], tests: Sequence[Column], machine: Ma
         kind = tuple(getattr(settings, name) for name in ALIKE)
         if kind not in speeds:
             speeds[kind] = _known_speed(settings, machine.runs, device) or _trial(settings, device)
-        images = 0 if cell.done else _images_seen(cell)
+        images = 0.0 if cell.done else float(_images_seen(cell))
         images += FORWARD_SHARE * sum(len(test.dataset.query) + len(test.dataset.gallery) for test in missing)
         total += images / speeds[kind].images_per_second
     return total / jobs, "; ".join(sorted({speed.source for speed in speeds.values()}))
