@@ -58,8 +58,8 @@ def interval_chart(rows: Sequence[Row], x_label: str, *, from_zero: bool = False
     values = [one for row in rows for one in row[2:] if one is not None and math.isfinite(one)]
     low, high = nice_limits(min(*values, 0.0), max(*values, 0.0))
     low = 0.0 if from_zero and min(values) >= 0 else low
-    pitch, right, width = 24, 14, 520
-    left = min(240, 20 + 7 * max(len(row[0]) for row in rows))
+    pitch, right, width = 24, 14, 440
+    left = min(220, 20 + 7 * max(len(row[0]) for row in rows))
     bottom = 8 + pitch * len(rows)
     across = Scale(low, high, left, width - right)
     bars = []

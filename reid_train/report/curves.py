@@ -8,6 +8,7 @@ import numpy as np
 from reid_train.evaluate.per_query import PerQuery
 from reid_train.report.charts import Chart, Line, line_chart
 from reid_train.report.evidence import Evidence, Run
+from reid_train.report.reliance import split_diagnostic
 from reid_train.report.sheet import Sheet, make_sheet
 
 CMC_RANKS = 20
@@ -53,22 +54,24 @@ def cmc(results: Sequence[PerQuery], ranks: int = CMC_RANKS) -> list[tuple[int, 
 
 
 def cmc_charts(evidence: Evidence) -> tuple[list[Chart], Sheet]:
-    """One diagram per test set, a curve per row; and the numbers."""
-    charts, records = [], []
+    """One diagram per test set, a curve per row; and the numbers. Sets share their axis, and so do diagnostics."""
+    curves: dict[str, list[Line]] = {}
+    records = []
     for test in evidence.columns:
-        lines = []
         for style, row in enumerate(evidence.rows):
             results = evidence.results(row, test)
-            if not results:
-                continue
-            curve = cmc(results)
-            lines.append(Line(row, style, [(rank, 100 * share) for rank, share in curve]))
-            records += [{"train": row, "test": test, "rank": rank, "share": share} for rank, share in curve]
-        lowest = min((y for line in lines for _, y in line.points), default=0.0)
-        limits = (10 * max(0, int(lowest / 10) - 1) if lowest > 30 else 0.0, 100.0)
+            if results:
+                curve = cmc(results)
+                line = Line(row, style, [(rank, 100 * share) for rank, share in curve])
+                curves.setdefault(test, []).append(line)
+                records += [{"train": row, "test": test, "rank": rank, "share": share} for rank, share in curve]
+    charts = []
+    for test, lines in curves.items():
+        alike = [other for other in curves if (split_diagnostic(other) is None) == (split_diagnostic(test) is None)]
+        lowest = min(y for other in alike for line in curves[other] for _, y in line.points)
+        limits = (10.0 * max(0, int(lowest / 10) - 1) if lowest > 30 else 0.0, 100.0)
         chart = line_chart(test, lines, labels=("rank", "found, %"), limits=limits, x_ticks=(1, 5, 10, 15, 20))
-        if chart is not None:
-            charts.append(chart)
+        charts += [] if chart is None else [chart]
     return charts, make_sheet("cmc", "CMC (shares)", records)
 
 

@@ -22,7 +22,11 @@ def in_short(
     evidence: Evidence, scores: Scores, findings: Sequence[Finding], reliances: Sequence[Reliance]
 ) -> dict[str, list[Said]]:
     """Sentences under headings, most important first; headings without any are left out."""
-    best = [one for test in evidence.columns if (one := _best(test, evidence, scores, findings))]
+    best = [
+        one
+        for test in evidence.columns
+        if not split_diagnostic(test) and (one := _best(test, evidence, scores, findings))
+    ]
     said = {
         "What compositing does": _compositing(evidence, findings),
         "Which training is best": best,
@@ -64,7 +68,8 @@ def _compositing(evidence: Evidence, findings: Sequence[Finding]) -> list[Said]:
     said = []
     for composite, parent in _composite_rows(evidence.document):
         for pair in sorted(findings, key=lambda one: (one.test != parent, split_diagnostic(one.test) is None)):
-            if {pair.first, pair.second} == {composite, parent}:
+            view = split_diagnostic(pair.test)
+            if {pair.first, pair.second} == {composite, parent} and (not view or view[1].startswith("swap:")):
                 said.append(_effect(composite, parent, pair.test, pair))
     return said
 
@@ -85,10 +90,8 @@ def _effect(composite: str, parent: str, test: str, pair: Finding) -> Said:
         where = f"in-domain, on {test}"
     elif test == composite:
         where = f"on {test} itself"
-    elif split and split[0] == parent and split[1].startswith("swap:"):
-        where = f"under swapped backgrounds, on {test}"
     elif split:
-        where = f"on the diagnostic {test}"
+        where = f"under swapped backgrounds, on {test}"
     else:
         where = f"in transfer, on {test}"
     turn = 1 if pair.first == composite else -1

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -139,7 +140,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         percent=_percent, signed=_signed, csv_link=lambda sheet: _download(_bytes(sheet.as_csv()), "text/csv"),
-        duration=_duration, number=_number, p_value=_p_value,
+        duration=_duration, number=_number, p_value=_p_value, breakable=_breakable,
     )  # fmt: skip
     return environment
 
@@ -186,6 +187,11 @@ def _bytes(text: str) -> bytes:
 def _printable(value: Any) -> Any:
     """Strings that are not ours already: control characters, direction marks and odd bytes as escapes."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after +, @, : and the like; escaped."""
+    return Markup("<wbr>").join(map(printable, re.split(r"(?<=[+@:,/_])", name)))
 
 
 def _percent(value: float | None, digits: int = 1) -> str:

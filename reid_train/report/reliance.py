@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from reid_train.report.differences import signed_points
 from reid_train.report.sheet import Sheet, make_sheet
 from reid_train.report.summary import row_name
 
@@ -49,20 +50,27 @@ def find_reliance(document: Mapping[str, Any]) -> list[Reliance]:
 
 
 def _say(entry: Entry) -> str:
-    value, view = entry["mAP"], entry["view"]
+    value, view, drop = entry["mAP"], entry["view"], entry["drop"]
+    limits = _limits(value["low"], value["high"])
     if view == "background":
-        limits = _limits(value["low"], value["high"])
-        return f"from the background alone it scores {_percent(value['mean'])}{limits}, chance is {_percent(entry['chance_mAP'])}"
-    what = (
-        f"on backgrounds of {view.removeprefix('swap:')}" if view != "foreground" else "with the background greyed out"
-    )
-    drop = entry["drop"]
+        chance = entry["chance_mAP"]
+        open_question = value["low"] is None or value["low"] <= chance
+        than = (
+            f"not clearly more than chance ({_percent(chance)})" if open_question else f"chance is {_percent(chance)}"
+        )
+        return f"from the background alone it scores {_percent(value['mean'])}{limits}, {than}"
+    what = f"on backgrounds of {view.removeprefix('swap:')}" if view != "foreground" else "before one flat colour"
     if drop is None:
-        return f"{what} it scores {_percent(value['mean'])}{_limits(value['low'], value['high'])}"
-    verb, sign = ("loses", 1) if drop["value"] >= 0 else ("gains", -1)
-    ends = [None if drop[name] is None else sign * drop[name] for name in ("low", "high")][::sign]
+        return f"{what} it scores {_percent(value['mean'])}{limits}"
+    if drop["low"] is None or drop["low"] <= 0 <= drop["high"]:
+        change = _limits(*(None if drop[name] is None else -drop[name] for name in ("high", "low")))
+        return f"{what} no change can be claimed, {signed_points(-drop['value'])} points{change}"
+    verb, low, high = (
+        ("loses", drop["low"], drop["high"]) if drop["value"] > 0 else ("gains", -drop["high"], -drop["low"])
+    )
     share = abs(drop["value"]) / entry["original"]["mean"]
-    return f"{what} it {verb} {abs(100 * drop['value']):.1f} points{_limits(*ends)}, {100 * share:.0f} % of its score"
+    points = f"{abs(100 * drop['value']):.1f} points{_limits(low, high)}"
+    return f"{what} it {verb} {points}, {100 * share:.0f} % of its score"
 
 
 def _percent(value: float | None) -> str:
@@ -70,7 +78,10 @@ def _percent(value: float | None) -> str:
 
 
 def _limits(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f})"
+    """The interval in brackets; nothing where it is not known."""
+    if low is None or high is None:
+        return ""
+    return f" (95 % interval {100 * low:.1f} to {100 * high:.1f})".replace("-", "−")
 
 
 def reliance_sheet(found: Sequence[Reliance]) -> Sheet:

@@ -320,6 +320,23 @@ def test_reliance_in_words(plain):
     )
 
 
+@pytest.mark.parametrize(
+    ("view", "drop", "words"),
+    [
+        ("foreground", (-0.1, -0.15, -0.05), "before one flat colour it gains 10.0 points (95 % interval 5.0 to 15.0), 20 %"),
+        ("swap:duke", (0.1, -0.02, 0.22), "duke no change can be claimed, −10.0 points (95 % interval −22.0 to 2.0)"),
+        ("swap:duke", (0.1, None, None), "on backgrounds of duke no change can be claimed, −10.0 points."),
+        ("swap:duke", None, "on backgrounds of duke it scores 40.0 % (95 % interval 2.0 to 50.0)."),
+        ("background", None, "it scores 40.0 % (95 % interval 2.0 to 50.0), not clearly more than chance (5.0 %)."),
+    ],
+)  # fmt: skip
+def test_reliance_claims_no_more_than_its_intervals(view, drop, words):
+    entry = {"train": "a", "axes": {}, "base": "x", "view": view, "chance_mAP": 0.05, "original": {"mean": 0.5}}
+    entry["mAP"] = {"mean": 0.4, "low": 0.02, "high": 0.5}
+    entry["drop"] = drop and dict(zip(("value", "low", "high"), drop))
+    assert words in find_reliance({"reliance": [entry]})[0].words
+
+
 def test_diagnostics_by_name():
     assert split_diagnostic("market@swap:duke") == ("market", "swap:duke")
     assert split_diagnostic("./my@home/set@background") == ("./my@home/set", "background")
