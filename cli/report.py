@@ -1,12 +1,11 @@
 """`reid-train report`: the page of a matrix, or its tables as text, Markdown or LaTeX."""
 
-import logging
 from pathlib import Path
-from typing import Any
 
 import click
 
-from .options import data_root_option, say
+from .options import data_root_option
+from .report_sheets import write_sheets
 
 FORMATS = ("html", "table", "md", "latex", "csv")
 
@@ -48,7 +47,7 @@ def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path |
     from reid_train.report.summary import read_results
 
     if thumbs:
-        write_contact_sheets(read_results(folder), folder, data_root)
+        write_sheets(read_results(folder), folder, data_root)
     return write_report(folder, data_root=data_root, thumbs=thumbs, out=out)
 
 
@@ -58,35 +57,3 @@ def _tables(folder: Path, kind: str) -> str:
 
     document = read_results(folder)
     return as_csv(document) if kind == "csv" else "\n\n".join(map(FORMATS[kind], all_tables(document)))
-
-
-def write_contact_sheets(document: dict[str, Any], folder: Path, data_root: Path, num: int = 18) -> None:
-    """`sheets/NAME.jpg` below `folder` for every composite of the matrix that has none yet.
-
-    A sheet that cannot be drawn (its sources are gone) is said and left out.
-    """
-    from reid_data.build_settings import load_source
-    from reid_data.contact_sheet import composite_strips, contact_sheet
-    from reid_data.errors import ReidError
-    from reid_data.files import make_folder
-    from reid_data.images import write_image
-    from reid_data.manifest import read_manifest
-    from reid_train.report.composites import SHEETS_FOLDER, composite_cards
-    from reid_train.report.pictures import image_folder
-
-    for name, (typed, _) in composite_cards(document).items():
-        target = folder / SHEETS_FOLDER / f"{name}.jpg"
-        root = image_folder(typed, data_root)
-        if target.exists() or root is None:
-            continue
-        try:
-            manifest = read_manifest(root)
-            if manifest is None or manifest.header["command"] != "composite":
-                continue
-            sources = manifest.header["sources"]
-            people, scenes = (load_source(root, sources[role], data_root) for role in ("foreground", "background"))
-            sheet = contact_sheet(composite_strips(root, people, scenes, num))
-            write_image(make_folder(target.parent) / target.name, sheet, 90)
-        except ReidError as error:
-            say(f"No contact sheet of {name}: {error}")
-            logging.getLogger("reid_train").info("contact sheet of %s: %s", name, error)

@@ -7,16 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from reid_data.errors import ImageError, ReidError
-from reid_data.images import read_image
+from reid_data.errors import ReidError
 from reid_data.manifest import read_manifest
 from reid_train.report.bars import Histogram, histogram
 from reid_train.report.evidence import Evidence
-from reid_train.report.pictures import data_uri, image_folder
+from reid_train.report.pictures import image_folder, read_sheet, sheet_path
 from reid_train.report.sheet import Sheet, make_sheet
 from reid_train.report.summary import column_names
 
-SHEETS_FOLDER, SHEET_QUALITY = "sheets", 80
 STATUSES = ("ok", "flagged", "dropped", "failed")
 
 
@@ -59,16 +57,16 @@ def composites(evidence: Evidence, data_root: Path | None, *, thumbs: bool) -> t
     parents = {name: [parent["name"] for parent in card.get("parents", ())] for name, (_, card) in cards.items()}
     shown, records = [], []
     for name, (typed, _) in cards.items():
-        composite, rows = _composite(
-            name, parents[name], image_folder(typed, data_root), evidence.folder, thumbs=thumbs
-        )
+        sheet_file = sheet_path(evidence.folder, evidence.document, name, (typed, name))
+        root = image_folder(typed, data_root)
+        composite, rows = _composite(name, parents[name], root, sheet_file, thumbs=thumbs)
         shown.append(composite)
         records += [{"set": name, **row} for row in rows]
     return shown, make_sheet("mask-quality", "Mask quality of every composite image", records)
 
 
 def _composite(
-    name: str, parents: list[str], root: Path | None, folder: Path, *, thumbs: bool
+    name: str, parents: list[str], root: Path | None, sheet_file: Path, *, thumbs: bool
 ) -> tuple[Composite, list[dict[str, Any]]]:
     missing, rows, limit = [], [], None
     try:
@@ -83,7 +81,8 @@ def _composite(
         settings = manifest.header.get("settings", {})
         limit = settings.get("min_quality")
         parents = [str(settings.get(role, "?")) for role in ("foreground", "background")]
-    sheet = _contact_sheet(folder / SHEETS_FOLDER / f"{name}.jpg", missing) if thumbs else None
+    sheet, why = read_sheet(sheet_file) if thumbs else (None, "")
+    missing += [why] if why else []
     pasted = [row for row in rows if row.get("person", True)]  # the others are bare plates
     values = {
         status: [
@@ -108,11 +107,3 @@ def _composite(
 
 def _is_share(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value <= 1
-
-
-def _contact_sheet(path: Path, missing: list[str]) -> str | None:
-    try:
-        return data_uri(read_image(str(path)), SHEET_QUALITY)
-    except ImageError as error:
-        missing.append(f"No contact sheet: {SHEETS_FOLDER}/{path.name} {error}.")
-        return None

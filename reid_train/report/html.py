@@ -22,7 +22,7 @@ from reid_train.report.composites import STATUSES, composites
 from reid_train.report.curves import cmc_charts, training_charts
 from reid_train.report.evidence import Evidence, read_evidence
 from reid_train.report.heat import heat_map
-from reid_train.report.pictures import shown_squares
+from reid_train.report.pictures import read_sheet, sheet_path, shown_squares
 from reid_train.report.scores import is_photographic, matrix_scores, score_sheet
 from reid_train.report.sheet import Sheet
 from reid_train.report.summary import METRICS
@@ -91,6 +91,7 @@ def page_context(
         "differences": [(test, [one for one in found if one.test == test]) for test in evidence.columns],
         "difference_charts": _difference_charts(evidence, found),
         "reliances": [(one, _reliance_chart(one)) for one in reliances],
+        "views": _view_sheets(evidence) if thumbs else {},
         "cmc": cmcs,
         "training": trainings,
         "composites": shown_composites,
@@ -162,6 +163,15 @@ def _reliance_chart(one: reliance.Reliance) -> IntervalChart | None:
             rows.append((name, style, 100 * numbers["mean"], _times(numbers["low"]), _times(numbers["high"])))
     chance = one.entries[0]["chance_mAP"]
     return interval_chart([*rows, ("(chance)", 7, 100 * chance, None, None)], "mAP, %", from_zero=True)
+
+
+def _view_sheets(evidence: Evidence) -> dict[str, str]:
+    """By set, the sheet that shows what its diagnostics look like, where there is one."""
+    sheets = {}
+    for base, columns in reliance.view_columns(evidence.document).items():
+        path = sheet_path(evidence.folder, evidence.document, f"views of {base}", (base, *columns))
+        sheets[base] = read_sheet(path)[0]
+    return {base: sheet for base, sheet in sheets.items() if sheet}
 
 
 def _times(share: float | None) -> float | None:

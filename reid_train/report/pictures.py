@@ -1,7 +1,8 @@
 """Pictures for the page: ranked lists of query and gallery images."""
 
 import base64
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 
 from reid_data.datasets import find_dataset
 from reid_data.errors import ImageError, ReidError
+from reid_data.files import settings_digest
 from reid_data.images import encode_jpeg, read_image, resize
 from reid_train.report.evidence import Evidence
 from reid_train.report.reliance import split_diagnostic
 
 THUMB, THUMB_QUALITY = (96, 48), 72
+SHEETS_FOLDER, SHEET_QUALITY = "sheets", 80
 _MARKS = {"right": "+", "wrong": "×", "ignored": "○"}
 
 
@@ -56,6 +59,24 @@ class ShownSquare:
 def data_uri(image: np.ndarray, quality: int) -> str:
     """(H, W, 3) uint8 RGB as a JPEG in a data URI."""
     return "data:image/jpeg;base64," + base64.b64encode(encode_jpeg(image, quality)).decode("ascii")
+
+
+def sheet_path(folder: Path, document: Mapping[str, Any], name: str, sets: Sequence[str]) -> Path:
+    """Where a contact sheet lies below the matrix's folder: by name and by the content of the sets that it shows.
+
+    A name cannot lead out of the folder.
+    """
+    plain = re.sub(r"[^A-Za-z0-9+@=_-]+", "_", name)[:80]
+    content = settings_digest([document["digests"].get(one) for one in sets])
+    return folder / SHEETS_FOLDER / f"{plain}-{content[:8]}.jpg"
+
+
+def read_sheet(path: Path) -> tuple[str | None, str]:
+    """A contact sheet as a data URI; or None, and why."""
+    try:
+        return data_uri(read_image(str(path)), SHEET_QUALITY), ""
+    except ImageError as error:
+        return None, f"No contact sheet: {SHEETS_FOLDER}/{path.name} {error}."
 
 
 def shown_squares(evidence: Evidence, data_root: Path | None, *, thumbs: bool) -> list[ShownSquare]:

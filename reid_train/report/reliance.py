@@ -40,6 +40,16 @@ def split_diagnostic(column: str) -> tuple[str, str] | None:
     return (base, view) if at and base and known else None
 
 
+def view_columns(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The columns that are diagnostics, by the set that they are of."""
+    views: dict[str, list[str]] = {}
+    for column in document["tests"]:
+        split = split_diagnostic(column)
+        if split is not None:
+            views.setdefault(split[0], []).append(column)
+    return views
+
+
 def find_reliance(document: Mapping[str, Any]) -> list[Reliance]:
     """One per row and set that has diagnostics with a result."""
     groups: dict[tuple[str, str], list[Entry]] = {}

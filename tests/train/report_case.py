@@ -14,6 +14,7 @@ from reid_data.manifest import encode_row, make_header
 from reid_train.evaluate.bootstrap import METRICS, over_seeds
 from reid_train.evaluate.feature_files import write_npz
 from reid_train.evaluate.per_query import PerQuery, read_per_query
+from reid_train.report.pictures import sheet_path
 from reid_train.results import RunResult, write_result
 
 PEOPLE, QUERIES = 12, 36
@@ -191,4 +192,7 @@ def _write_sets(case: Case, data: Path, folder: Path) -> None:
     lines = b"".join(map(encode_row, [header, *rows]))
     (data / "composite" / "manifest.jsonl").write_bytes(lines)
     (folder / "sheets").mkdir()
-    write_image(folder / "sheets" / "composite.jpg", np.full((60, 90, 3), 200, np.uint8))
+    write_image(
+        sheet_path(folder, {"digests": {}}, "composite", ("composite", "composite")),
+        np.full((60, 90, 3), 200, np.uint8),
+    )
