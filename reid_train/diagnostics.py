@@ -116,13 +116,13 @@ def prepare_view(dataset: ReidDataset, *, workers: int = 1, progress: Progress |
         return View()
     segmenter = build_segmenter(DEFAULT_SEGMENTER)
     infos = list(survey(_test_records(dataset), segmenter, workers, progress))
-    key = segmenter.digest()
+    masks = str(MaskCache(segmenter).folder)
     if dataset.other is None:
         colour = kept_stats(dataset.base, "gallery", None, workers).mean
         flat = np.rint(255 * np.array(colour)).astype(np.uint8)
-        images = partial(_shown, make=partial(_VIEWS[dataset.view], flat=flat), key=key)
+        images = partial(_shown, make=partial(_VIEWS[dataset.view], flat=flat), masks=masks)
     else:
-        images = partial(_swapped, plan=_swap_plan(dataset, infos, segmenter, workers), key=key)
+        images = partial(_swapped, plan=_swap_plan(dataset, infos, segmenter, workers), masks=masks)
     rows = [_verdict(info) for info in infos if isinstance(info, MaskInfo)]
     counts = {split: Counter(row["status"] for row in rows if row["split"] == split) for split in ("query", "gallery")}
     facts = {**fingerprint(dataset), "masks": {split: dict(sorted(count.items())) for split, count in counts.items()}}
@@ -166,9 +166,9 @@ Job = Callable[[MaskCache], np.ndarray]
 
 
 def _shown(
-    records: Sequence[Record], size: tuple[int, int], workers: int, *, make: Callable[[Masked], np.ndarray], key: str
+    records: Sequence[Record], size: tuple[int, int], workers: int, *, make: Callable[[Masked], np.ndarray], masks: str
 ) -> Iterator[np.ndarray | str]:
-    return _made((partial(_from_mask, record, make) for record in records), size, workers, key)
+    return _made((partial(_from_mask, record, make) for record in records), size, workers, masks)
 
 
 def _swapped(
@@ -177,13 +177,13 @@ def _swapped(
     workers: int,
     *,
     plan: "dict[str, tuple[Task, Backdrop | None, Steps]]",
-    key: str,
+    masks: str,
 ) -> Iterator[np.ndarray | str]:
-    return _made((partial(_from_plan, *plan[record.name]) for record in records), size, workers, key)
+    return _made((partial(_from_plan, *plan[record.name]) for record in records), size, workers, masks)
 
 
-def _made(jobs: Iterator[Job], size: tuple[int, int], workers: int, key: str) -> Iterator[np.ndarray | str]:
-    return ordered_map(_run, ((job, size) for job in jobs), workers, chunk=64, initializer=_start, initargs=(key,))
+def _made(jobs: Iterator[Job], size: tuple[int, int], workers: int, masks: str) -> Iterator[np.ndarray | str]:
+    return ordered_map(_run, ((job, size) for job in jobs), workers, chunk=64, initializer=_start, initargs=(masks,))
 
 
 def _from_mask(record: Record, make: Callable[[Masked], np.ndarray], cache: MaskCache) -> np.ndarray:
@@ -224,17 +224,15 @@ _VIEWS: dict[str, Callable[..., np.ndarray]] = {"foreground": foreground, "backg
 
 @dataclass(frozen=True)
 class KeptMasks:
-    """Stands for the segmenter with this digest whose masks are all kept: reads the cache without loading a network."""
-
-    key: str
+    """Stands for a segmenter whose masks are all kept, so that no process that reads them loads a network."""
 
     name = "kept"
-    cached = True
+    cached = False
     max_workers = None
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`."""
-        return self.key
+        return self.name
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """Raises ImageError: a mask was removed from the cache while it was in use."""
@@ -244,9 +242,10 @@ class KeptMasks:
 _cache: MaskCache | None = None
 
 
-def _start(key: str) -> None:
+def _start(masks: str) -> None:
     global _cache
-    _cache = MaskCache(KeptMasks(key))
+    _cache = MaskCache(KeptMasks())
+    _cache.folder = Path(masks)
 
 
 def _run(item: tuple[Job, tuple[int, int]]) -> np.ndarray | str:

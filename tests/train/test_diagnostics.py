@@ -100,6 +100,7 @@ def test_workers_change_nothing(root: Path) -> None:
         records = [*dataset.query, *dataset.gallery]
         images = prepare_view(dataset).images
         for here, there in zip(images(records, SIZE, 1), images(records, SIZE, 2)):
+            assert not isinstance(here, str)
             assert np.array_equal(here, there)
 
 
