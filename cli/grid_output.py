@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("table", "md", "latex", "csv", "json")
 SHOWN_TAIL = 5
+SHOWN_CHARACTERS = 300
 
 
 def print_outlook(
@@ -83,21 +84,22 @@ def print_results(document: Mapping[str, Any], folder: Path, form: str) -> None:
         click.echo(as_csv(document), nl=False)
     else:
         click.echo("\n\n".join(map(TABLE_FORMATS[form], all_tables(document))))
-    _say_failures(document)
+    _say_failures(document, folder)
     say(f"Tables: {folder}/results.csv, results.json, results.md   Page: {folder}/report.html")
 
 
-def _say_failures(document: Mapping[str, Any]) -> None:
+def _say_failures(document: Mapping[str, Any], folder: Path) -> None:
     missing = sum(cell["status"] == "missing" for cell in document["cells"])
     if missing:
         say(f"{missing} of {len(document['cells'])} cells have not been run yet.")
     told = set()
     for cell in document["cells"]:
         if cell["status"] == "failed":
-            say(f"failed: {cell['train']} (seed {cell['seed']}) on {cell['test']}: {cell['reason']}")
-            tail = tuple(cell.get("log_tail", ()))[-SHOWN_TAIL:]
+            say(f"failed: {cell['train']} (seed {cell['seed']}) on {cell['test']}: {cell['reason'][:SHOWN_CHARACTERS]}")
+            told_above = f"Error: {cell['reason']}"
+            tail = tuple(line for line in cell.get("log_tail", ()) if line != told_above)[-SHOWN_TAIL:]
             for line in () if tail in told else tail:
-                say(f"    {line}")
+                say(f"    {line[:SHOWN_CHARACTERS]}")
             told.add(tail)
     if told:
-        say("Failed cells are tried again with --retry-failed.")
+        say(f"Whole logs: {folder}/logs. Failed cells are tried again with --retry-failed.")

@@ -21,6 +21,7 @@ from reid_train.matrix.failures import Failure, Failures
 
 LOGS_FOLDER = "logs"
 TAIL_LINES = 20
+SAID_CHARACTERS = 300
 ORPHAN_SECONDS = 20.0
 TEMPORARY_CODES = (EnvironmentFault.exit_code, 130)
 Say = Callable[[str], None]
@@ -87,14 +88,14 @@ class Children:
         failure = self._child(place, cell, tests, gpu, log)
         if not cell.done:
             failures.add(cell.key, failure)
-            self.say(f"{place} {cell.training.label}: failed: {failure.reason}")
+            self.say(f"{place} {cell.training.label}: failed: {_short(failure.reason)}")
             return
         left = cell.missing_tests(tests)
         for test in left:
             alone = failure if len(left) == 1 and len(tests) == 1 else self._child(place, cell, [test], gpu, log)
             if cell.missing_tests([test]):
                 failures.add(cell.test_keys[test.name], alone)
-                self.say(f"{place} {cell.training.label} on {test.name}: failed: {alone.reason}")
+                self.say(f"{place} {cell.training.label} on {test.name}: failed: {_short(alone.reason)}")
         self.say(f"{place} {cell.training.label}: done in {time.monotonic() - started:.0f} s")
 
     def _child(self, place: str, cell: Cell, tests: list[Column], gpu: str | None, log: Path) -> Failure:
@@ -124,7 +125,7 @@ class Children:
                 file.write(data)
                 file.flush()
                 lines = [*lines[1 - TAIL_LINES :], data.decode("utf-8", "backslashreplace").rstrip()]
-                self.say(f"{place}   {lines[-1]}")
+                self.say(f"{place}   {_short(lines[-1])}")
             code = child.wait()
             self.live.discard(child)
         return _failure(code, lines)
@@ -136,6 +137,11 @@ class Children:
         if self.jobs > 1:
             found.setdefault("OMP_NUM_THREADS", str(max(1, default_workers() // self.jobs)))
         return found
+
+
+def _short(line: str) -> str:
+    """A line fit for a terminal; the log has all of it."""
+    return line if len(line) <= SAID_CHARACTERS else f"{line[:SAID_CHARACTERS]} ..."
 
 
 def _wait_for_orphan(folder: Path) -> None:
