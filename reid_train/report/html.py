@@ -212,8 +212,8 @@ def _signed(value: float | None) -> str:
     return "-" if value is None or value != value else differences.signed_points(value)
 
 
-def _p_value(value: float) -> str:
-    return "-" if value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"
+def _p_value(value: float | None) -> str:
+    return "-" if value is None or value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _number(value: Any) -> str:

@@ -379,6 +379,18 @@ def test_reported_figures_stand_only_beside_photographs():
     assert not is_photographic(card("c", "composite", parents=[card("a"), card("b", "synthetic")]))
 
 
+@pytest.mark.parametrize(("kind", "times"), [("photographs", 2), ("synthetic", 0)])
+def test_reported_figures_stand_in_their_squares(kind, times, tmp_path):
+    folder = write_case(Case(kind=kind), tmp_path / "runs")
+    document = json.loads((folder / "results.json").read_text())
+    entry = {"train": "market", "test": "duke", "axes": {}, "source": "a study", "status": "ok", "ours": {}}
+    document["study"] = [{**entry, "reported": {"mAP": 0.159, "rank-1": 0.291}}]
+    (folder / "results.json").write_text(json.dumps(document))
+    shown = "".join(Reader(write_report(folder, resamples=FAST).read_text()).texts)
+    assert shown.count("reported 15.9") + shown.count("reported 29.1") == times
+    assert shown.count("in italics what a study reports") == times / 2
+
+
 def test_composite_counts_and_quality(plain):
     shown, sheet = composites(read_evidence(plain), plain.parents[1] / "data", thumbs=True)
     assert [(one.name, one.foreground, one.background, one.limit, one.missing) for one in shown] == [
