@@ -25,17 +25,18 @@ from reid_data.segment.survey import Progress, map_masked, survey
 class PlateSettings:
     """How plates are made.
 
-    `fill`: a name in `FILLS`. `dilation`: by how much the mask is grown before filling, in 128ths of the image's height
-    (too little leaves the rim of the old person). `min_quality`: the gate on the mask. It comes before any choice among
-    plates, since the plates with the smallest holes are those whose mask missed part of the person. `max_person`: the share
-    of a plate in which a network may still see a person (see `SEES_NOBODY`).
+    `fill`: a name in `FILLS`. `dilation`: by how much the mask is grown before filling, in 128ths of the image's height: 6
+    is for soft masks that follow the outline, looser ones want 9 (too little leaves the old person's rim, too much leaves
+    nothing to see). `min_quality`: the gate on the mask. It comes before any choice among plates, since the plates with the
+    smallest holes are those whose mask missed part of the person. `max_person`: the share of a plate in which a network may
+    still see a person (see `SEES_NOBODY`).
     """
 
     fill: str = "rows"
-    dilation: float = 9.0
+    dilation: float = 6.0
     min_quality: float = 0.7
     max_person: float = 0.02
-    version: int = 2
+    version: int = 3
 
     def __post_init__(self) -> None:
         if self.fill not in FILLS:

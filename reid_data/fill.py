@@ -11,7 +11,7 @@ import numpy as np
 
 Fill = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
-BANDS = ((0.0, 0.8, 0.5), (0.8, 2.0, 0.6))  # from blur, to blur, share of the measured strength
+BANDS = ((0.0, 0.8, 0.8), (0.8, 2.0, 1.0), (2.0, 4.0, 0.8))  # from blur, to blur, share of the measured strength
 
 
 def fill_telea(image: np.ndarray, hole: np.ndarray, seed: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def _window_mean(pixels: np.ndarray, visible: np.ndarray, across: float, along: 
 
 
 def _grain(pixels: np.ndarray, visible: np.ndarray, seed: int) -> np.ndarray:
-    """Random grain as strong as the visible part's, height by height, in two bands of detail; (H, W, 3) float32."""
+    """Random grain as strong as the visible part's, height by height, in three bands of detail; (H, W, 3) float32."""
     rng = np.random.default_rng(seed)
     height, width = visible.shape
     grey = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
@@ -68,14 +68,14 @@ def _grain(pixels: np.ndarray, visible: np.ndarray, seed: int) -> np.ndarray:
         seen = detail[inner > 0]
         if seen.size == 0:
             continue
-        detail = np.minimum(detail, 2.5 * np.median(seen))  # outlines of things are no grain
+        detail = np.minimum(detail, 4 * np.median(seen))  # outlines of things are no grain
         strength, weight = _window_mean(np.repeat(detail[:, :, None], 3, axis=2), inner, 2.0 * width, 0.1 * height)
         trust = np.clip(weight / 0.05, 0, 1)[:, :, None]
         strength = (
             trust * strength + (1 - trust) * detail[inner > 0].mean()
         )  # where a height shows nothing: as elsewhere
         noise = rng.standard_normal((height, width, 3)).astype(np.float32)
-        noise = 0.9 * noise[:, :, :1] + 0.3 * noise  # mostly grey, as the grain of cameras and of the ground is
+        noise = 0.95 * noise[:, :, :1] + 0.15 * noise  # mostly grey, as the grain of cameras and of the ground is
         noise = _band(noise, narrow, wide)
         result += share * strength * noise / max(float(np.abs(noise).mean()), 1e-6)
     return result

@@ -65,11 +65,11 @@ def summarise_values(values: np.ndarray, aim: Aim) -> Summary:
 def score(row: Row) -> float:
     """One number in [0, 1] to sort images by: the mask's quality, times one factor for each judge outside its aim.
 
-    A seam ratio counts by its distance from the aim in stops (1 stop: nothing left), the others by their own distance.
+    A seam ratio counts by its distance from the aim in stops (two stops: nothing left), the others by their own distance.
     """
     total = float(row.get("mask_quality") or 0)
-    for name in ("uncovered", "old_background", "seam_ratio"):
-        total *= max(0.0, 1 - outside(name, row.get(name)))
+    for name, weight in (("uncovered", 1.0), ("old_background", 1.0), ("seam_ratio", 0.5)):
+        total *= max(0.0, 1 - weight * outside(name, row.get(name)))
     return total
 
 

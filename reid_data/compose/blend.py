@@ -5,7 +5,6 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-SOFT_SHARE = 0.3
 STEEPNESS = 2.0
 
 
@@ -24,11 +23,17 @@ def feather(alpha: np.ndarray) -> np.ndarray:
     """
     alpha = np.clip(STEEPNESS * (alpha - 0.5) + 0.5, 0, 1)
     pulled = (alpha + cv2.erode(alpha, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_REPLICATE)) / 2
-    soft = np.count_nonzero((alpha > 0.05) & (alpha < 0.95))
-    edge = np.count_nonzero((pulled > 0.05) & (pulled < 0.95))
-    if soft > SOFT_SHARE * edge:
+    if is_soft(alpha):
         return pulled
     return cv2.GaussianBlur(pulled, (0, 0), 0.45, borderType=cv2.BORDER_REPLICATE)
+
+
+def is_soft(alpha: np.ndarray) -> bool:
+    """Whether a mask (H, W) has soft edges: values between .05 and .95 along at least a third of its outline."""
+    soft = np.count_nonzero((alpha > 0.05) & (alpha < 0.95))
+    solid = (alpha > 0.5).astype(np.uint8)
+    edge = np.count_nonzero(solid) - np.count_nonzero(cv2.erode(solid, np.ones((3, 3), np.uint8), borderValue=1))
+    return bool(soft > edge / 3)
 
 
 def paste(image: np.ndarray, plate: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -50,21 +50,28 @@ def sharpness(image: np.ndarray, weight: np.ndarray) -> float:
 
 
 def match_sharpness(plate: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Blur the plate, (H, W, 3) uint8 RGB, until it is no sharper than the person; the person is never sharpened.
+    """Blur the plate, (H, W, 3) uint8 RGB, until it is no sharper than the photograph; the person is never sharpened.
 
-    The least of the blurs `BLURS` (sigma in pixels) that suffices, none if the plate is not the sharper one.
+    The photograph's sharpness is the person's or that of the whole picture, whichever is higher: plain clothes tell little.
+
+    The least of the blurs `BLURS` (sigma in pixels) that suffices, found by halving since sharpness falls with each; the
+    strongest if none does, none if the plate is not the sharper one.
     """
     inside = cv2.erode((alpha > 0.9).astype(np.float32), np.ones((3, 3), np.uint8))
     if inside.sum() < 100:
         return plate
-    wanted, everywhere = sharpness(image, inside), np.ones(alpha.shape, np.float32)
+    everywhere = np.ones(alpha.shape, np.float32)
+    wanted = max(sharpness(image, inside), sharpness(image, everywhere))
     if wanted <= 0 or sharpness(plate, everywhere) <= wanted:
         return plate
-    for sigma in BLURS:
-        blurred = cv2.GaussianBlur(plate, (0, 0), sigma)
-        if sharpness(blurred, everywhere) <= wanted:
-            return blurred
-    return blurred
+    low, high = 0, len(BLURS) - 1
+    while low < high:
+        middle = (low + high) // 2
+        if sharpness(cv2.GaussianBlur(plate, (0, 0), BLURS[middle]), everywhere) <= wanted:
+            high = middle
+        else:
+            low = middle + 1
+    return cv2.GaussianBlur(plate, (0, 0), BLURS[low])
 
 
 def contact_shadow(plate: np.ndarray, alpha: np.ndarray, strength: float = 0.4) -> np.ndarray:

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from reid_data.compose.blend import is_soft
 from reid_data.compose.harmonise import luminance
 
 REACH = 2.0
@@ -11,9 +12,9 @@ HEADS = 6
 
 
 def decontaminate(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Give the outermost two pixels of a person colours from the solid inside.
+    """Give a person's rim colours from the solid inside: the soft band of a soft mask, the two outermost pixels of a hard one.
 
-    They hold a mixture with the old background, and the halo that sharpening in the camera left. `image`: (H, W, 3) uint8
+    It holds a mixture with the old background, and the halo that sharpening in the camera left. `image`: (H, W, 3) uint8
     RGB or float32 in [0, 255]; `alpha`: (H, W) in [0, 1]; gives float32. Left alone: what has no core at least five pixels
     wide beside it (thin limbs, loose hair, where the inside's colour is a guess), the head (hair would take the face's
     colour), and where inside and outside are both dark (replacing paints a pale seam).
@@ -24,7 +25,8 @@ def decontaminate(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     inside, near = _local_mean(pixels, core)
     outside, _ = _local_mean(pixels, (alpha < 0.1).astype(np.float32))
     dark = (luminance(inside) < DARK) & (luminance(outside) < DARK)
-    weight = np.clip(near / 0.15, 0, 1) * (1 - core) * ~dark * ~_head(alpha)
+    own = solid if is_soft(alpha) else core
+    weight = np.clip(near / 0.15, 0, 1) * (1 - own) * ~dark * ~_head(alpha)
     weight = weight[:, :, None]
     return weight * inside + (1 - weight) * pixels
 
