@@ -174,8 +174,9 @@ _DROP = ("value", "low", "high", "p_value")
 def as_csv(document: Mapping[str, Any]) -> str:
     """Every number in full precision, as shares; one line per cell, per mean over seeds, and per diagnostic.
 
-    Column `row` says which: `cell`, `seeds` (the metrics are means; `std` over seeds, limits for other seeds and people) or
-    `reliance` (`drop`: mAP on the set as it is minus mAP here). `study_...`: what the reference study reported.
+    Column `row` says which: `cell`, `seeds` (the metrics are means; `std` over seeds, limits for other seeds and people),
+    `reliance` (`drop`: mAP on the set as it is minus mAP here) or `reliance-good-masks` (the same over the queries whose
+    mask is good). `study_...`: what the reference study reported.
     """
     axes = list(document["axes"])
     head = [
@@ -216,9 +217,10 @@ def _csv_lines(document: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
             line |= _numbers(metric, numbers)
         yield line | reported.get((entry["train"], entry["test"]), {})
     for entry in document["reliance"]:
-        line = {"row": "reliance", "seed": _seeds(entry), "queries": entry["queries"], **_place(document, entry)}
-        line |= _numbers("mAP", entry["mAP"] or {})
-        yield line | {f"drop_{name}": (entry["drop"] or {}).get(name) for name in _DROP}
+        for row, part in (("reliance", entry), ("reliance-good-masks", entry["good_masks"])):
+            line = {"row": row, "seed": _seeds(entry), "queries": part["queries"], **_place(document, entry)}
+            line |= _numbers("mAP", part["mAP"] or {})
+            yield line | {f"drop_{name}": (part["drop"] or {}).get(name) for name in _DROP}
 
 
 def _place(document: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Background reliance: by hand, and as the end of a grid on people with known masks."""
 
+import csv
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from reid_train.matrix.cells import Cell, Column, Machine
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.reliance import reliance
 from reid_train.matrix.run import run_matrix
-from reid_train.matrix.tables import reliance_table
+from reid_train.matrix.tables import as_csv, reliance_table
 from tests.data.people import SIZE, write_people_set
 
 from .conftest import small
@@ -80,6 +82,16 @@ def test_the_drop_by_hand(tiny, tmp_path):
     )
     assert reliance_table(found).rows[0][:2] == ("tiny", "tiny@background")
     assert reliance_table(found).rows[0][-1] == "1 of 3"
+    document = {
+        "axes": [],
+        "tests": {"tiny@background": {"chance_mAP": 0.1}},
+        "cells": [],
+        "summary": [],
+        "study": None,
+    }
+    lines = list(csv.DictReader(io.StringIO(as_csv({**document, "reliance": found}))))
+    assert [line["row"] for line in lines] == ["reliance", "reliance-good-masks"]
+    assert [float(line["drop_value"]) for line in lines] == [entry["drop"]["value"], good["drop"]["value"]]
 
 
 def test_without_the_plain_column_there_is_no_drop(tiny, tmp_path):
