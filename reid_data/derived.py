@@ -9,7 +9,7 @@ from reid_data.datasets.card import CARD_FILE
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import TEMPORARY_PREFIX, printable, sweep_temporary
 from reid_data.images import SUFFIXES
-from reid_data.manifest import MANIFEST_FILE, Manifest, Row, differences, read_manifest
+from reid_data.manifest import Manifest, Row, differences, read_manifest
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
 
 README_FILE = "README.md"
@@ -68,14 +68,14 @@ def inspect_output(root: Path, command: str, settings: Row, *, overwrite: bool =
 
 
 def clear_output(root: Path) -> None:
-    """Remove a set that we wrote: card first (so that it counts as unfinished), manifest last (so that it counts as ours)."""
+    """Remove the files of a set that we wrote, its card first, so that it counts as unfinished. The manifest stays, so that the
+    folder counts as ours, until a new one takes its place."""
     for name in (CARD_FILE, README_FILE):
         (root / name).unlink(missing_ok=True)
     for folder in SPLIT_FOLDERS.values():
         for name in os.listdir(root / folder) if (root / folder).is_dir() else ():
             if name.lower().endswith(SUFFIXES) or name.startswith(TEMPORARY_PREFIX):
                 os.unlink(root / folder / name)
-    (root / MANIFEST_FILE).unlink(missing_ok=True)
 
 
 def trusted_rows(output: Output, kind: str) -> tuple[list[Row], int]:

@@ -42,7 +42,10 @@ def sharpness(image: np.ndarray, weight: np.ndarray) -> float:
     `image`: (H, W, 3) RGB; `weight`: (H, W) in [0, 1], the region. A blur lowers the first much more than the second.
     0 for an empty or flat region.
     """
-    grey = luminance(image)
+    return _grey_sharpness(luminance(image), weight)
+
+
+def _grey_sharpness(grey: np.ndarray, weight: np.ndarray) -> float:
     fine = cv2.GaussianBlur(grey, (0, 0), 0.8)
     coarse = cv2.GaussianBlur(fine, (0, 0), 1.6)
     energy = float((weight * (fine - coarse) ** 2).sum())
@@ -61,13 +64,14 @@ def match_sharpness(plate: np.ndarray, image: np.ndarray, alpha: np.ndarray) -> 
     if inside.sum() < 100:
         return plate
     everywhere = np.ones(alpha.shape, np.float32)
-    wanted = max(sharpness(image, inside), sharpness(image, everywhere))
-    if wanted <= 0 or sharpness(plate, everywhere) <= wanted:
+    own, grey = luminance(image), luminance(plate)
+    wanted = max(_grey_sharpness(own, inside), _grey_sharpness(own, everywhere))
+    if wanted <= 0 or _grey_sharpness(grey, everywhere) <= wanted:
         return plate
     low, high = 0, len(BLURS) - 1
     while low < high:
         middle = (low + high) // 2
-        if sharpness(cv2.GaussianBlur(plate, (0, 0), BLURS[middle]), everywhere) <= wanted:
+        if _grey_sharpness(cv2.GaussianBlur(grey, (0, 0), BLURS[middle]), everywhere) <= wanted:
             high = middle
         else:
             low = middle + 1

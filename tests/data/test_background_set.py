@@ -1,6 +1,7 @@
 """Sets of plates: out of crops, scenes and frames; who is refused; composites on them."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_data import files
 from reid_data.background import PlateSettings, Rejected, gather_plates
 from reid_data.background_set import BackgroundSettings, build_backgrounds
 from reid_data.build import build_composite
@@ -264,3 +266,30 @@ def test_composites_and_swaps_use_a_set_of_plates_as_it_is(tmp_path: Path) -> No
     Path(plates.gallery[0].path).write_bytes(b"")
     with pytest.raises(InputError, match="reid-data verify"):
         load_banks(plates)
+
+
+def test_a_killed_run_is_made_good_by_the_next(tmp_path: Path) -> None:
+    people = load_dataset(str(write_people_set(tmp_path / "people", num_ids=2)), tmp_path)
+    settings = BackgroundSettings(num=4)
+    build_backgrounds(people, tmp_path / "whole" / "plates", SEER, settings)
+    failpoint, killed = 0, True
+    while killed:
+        failpoint += 1
+        out = tmp_path / f"run{failpoint}" / "plates"
+        if failpoint % 2:  # over an older set
+            build_backgrounds(people, out, SEER, BackgroundSettings(num=2))
+        child = os.fork()
+        if child == 0:
+            os.environ["REID_FAILPOINT"] = str(failpoint)
+            files._hits = 0
+            try:
+                build_backgrounds(people, out, SEER, settings, overwrite=True)
+            except BaseException:
+                os._exit(9)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        killed = os.WIFSIGNALED(status)
+        assert killed or os.WEXITSTATUS(status) == 0
+        build_backgrounds(people, out, SEER, settings, overwrite=True)
+        assert tree(out) == tree(tmp_path / "whole" / "plates")
+    assert failpoint > 10
