@@ -1,9 +1,10 @@
 """Is one training set better than another? Paired differences on the same queries, in words and numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -73,13 +74,17 @@ def p_text(value: float) -> str:
 
 
 def find_differences(evidence: Evidence, scores: Scores, *, resamples: int = RESAMPLES) -> list[Finding]:
-    """Pairs of rows on every test set: all pairs of up to MOST_ROWS rows, else every row against the first.
+    """Pairs of rows on every test set: all pairs of up to MOST_ROWS rows, else every row against the first, and composites
+    against their foreground's set.
 
     A square without per-query results is left out. With one seed on a side the interval speaks of other people only, else
     of other seeds, too (`bootstrap.paired`). Holm (1979) corrects for all comparisons of the page together.
     """
     rows = evidence.rows
-    pairs = list(combinations(rows, 2)) if len(rows) <= MOST_ROWS else [(row, rows[0]) for row in rows[1:]]
+    pairs = list(combinations(rows, 2))
+    if len(rows) > MOST_ROWS:
+        wanted = [(row, rows[0]) for row in rows[1:]] + composite_pairs(evidence.document)
+        pairs = [pair for pair in pairs if pair in wanted or pair[::-1] in wanted]
     findings = []
     for test in evidence.columns:
         for first, second in pairs:
@@ -92,6 +97,16 @@ def find_differences(evidence: Evidence, scores: Scores, *, resamples: int = RES
             findings.append(Finding(test, first, second, (values[0], values[1]), counts, gap))
     corrected = holm([finding.difference.p_value for finding in findings])
     return [replace(finding, holm=value) for finding, value in zip(findings, corrected)]
+
+
+def composite_pairs(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows trained on one composite, each with the name of its foreground set."""
+    pairs = []
+    for row in document["trainings"]:
+        card = row["sets"][0] if len(row["sets"]) == 1 else {}
+        if card.get("kind") == "composite" and card.get("parents") and not row["axes"]:
+            pairs.append((row["train"], card["parents"][0]["name"]))
+    return list(dict.fromkeys(pairs))
 
 
 def same_queries(results: Sequence[PerQuery]) -> bool:

@@ -1,10 +1,10 @@
 """The report in a few sentences: what trains best on each test set, and what compositing did."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from reid_train.report.differences import Finding, signed_points
+from reid_train.evaluate.compare import LEVEL
+from reid_train.report.differences import Finding, composite_pairs, signed_points
 from reid_train.report.evidence import Evidence
 from reid_train.report.reliance import Reliance, split_diagnostic
 from reid_train.report.scores import Score, Scores
@@ -48,7 +48,7 @@ def _best(test: str, evidence: Evidence, scores: Scores, findings: Sequence[Find
     gap = abs(100 * pair.difference.value)
     if pair.verdict in ("undecided", "unknown"):
         return Said(f"{start}; that it is ahead of {second} by {gap:.1f} points may be chance.", False)
-    return Said(f"{start}, {gap:.1f} points ahead of {second}: more than chance.")
+    return Said(f"{start}, {gap:.1f} points ahead of {second}: more than chance.{_caveat(pair)}", _is_firm(pair))
 
 
 def percent_words(score: Score) -> str:
@@ -66,22 +66,12 @@ def percent_words(score: Score) -> str:
 def _compositing(evidence: Evidence, findings: Sequence[Finding]) -> list[Said]:
     """For each composite whose foreground set was trained on, too: did it cost in-domain, did it help elsewhere?"""
     said = []
-    for composite, parent in _composite_rows(evidence.document):
+    for composite, parent in composite_pairs(evidence.document):
         for pair in sorted(findings, key=lambda one: (one.test != parent, split_diagnostic(one.test) is None)):
             view = split_diagnostic(pair.test)
             if {pair.first, pair.second} == {composite, parent} and (not view or view[1].startswith("swap:")):
                 said.append(_effect(composite, parent, pair.test, pair))
     return said
-
-
-def _composite_rows(document: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Rows trained on one composite, each with the name of its foreground set."""
-    pairs = []
-    for row in document["trainings"]:
-        card = row["sets"][0] if len(row["sets"]) == 1 else {}
-        if card.get("kind") == "composite" and card.get("parents") and not row["axes"]:
-            pairs.append((row["train"], card["parents"][0]["name"]))
-    return list(dict.fromkeys(pairs))
 
 
 def _effect(composite: str, parent: str, test: str, pair: Finding) -> Said:
@@ -106,4 +96,19 @@ def _effect(composite: str, parent: str, test: str, pair: Finding) -> Said:
         claim = "makes no difference that can be claimed"
         return Said(f"Training on {composite} in place of {parent} {claim} {where} ({numbers}).", False)
     verb = "helps" if value > 0 else "hurts"
-    return Said(f"Training on {composite} in place of {parent} {verb} {where} ({numbers}).")
+    text = f"Training on {composite} in place of {parent} {verb} {where} ({numbers}).{_caveat(pair)}"
+    return Said(text, _is_firm(pair))
+
+
+def _is_firm(pair: Finding) -> bool:
+    return pair.verdict in ("first", "second") and pair.holm < LEVEL
+
+
+def _caveat(pair: Finding) -> str:
+    """What a difference that is more than chance still leaves open."""
+    open_ends = []
+    if pair.seeds == (1, 1):
+        open_ends.append("these are single trainings, another seed may say otherwise")
+    if not _is_firm(pair):
+        open_ends.append("it does not hold after correction for the number of comparisons")
+    return f" But {', and '.join(open_ends)}." if open_ends else ""

@@ -248,6 +248,16 @@ def test_differences_are_those_of_compare(plain):
     assert findings[0].words.startswith("market is better than composite by ")
 
 
+def test_many_rows_are_compared_with_the_first_and_composites_with_their_people(tmp_path):
+    trains = ("a", "b", "c", "market", "d", "composite")
+    evidence = read_evidence(write_case(Case(trains, ("x",), people=3, queries=6), tmp_path))
+    parent = next(row for row in evidence.document["trainings"] if row["train"] == "composite")["sets"][0]["parents"][0]
+    parent["name"] = "market"
+    found = find_differences(evidence, matrix_scores(evidence.document), resamples=10)
+    pairs = [(one.first, one.second) for one in found]
+    assert pairs == [("a", "b"), ("a", "c"), ("a", "market"), ("a", "d"), ("a", "composite"), ("market", "composite")]
+
+
 def test_holm_by_hand():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.5, math.nan, 0.9]) == pytest.approx([1.0, math.nan, 1.0], nan_ok=True)
@@ -301,6 +311,8 @@ def test_in_short_says_what_compositing_did(tmp_path):
         "Training on composite in place of market makes no difference that can be claimed on composite itself",
     ]
     assert [text.firm for text in texts] == [True, True, False, False]
+    assert texts[0].text.endswith("But these are single trainings, another seed may say otherwise.")
+    assert "But" not in texts[2].text
     assert "(−20." in texts[0].text or "(−19." in texts[0].text
     best = {text.text.split(",")[0]: text for text in said["Which training is best"]}
     assert best["On market"].text.startswith("On market, market comes first with ")
