@@ -19,6 +19,8 @@ from reid_train.report.charts import (
     number_text,
 )
 
+NUM_BINS = 20
+
 
 @dataclass(frozen=True)
 class Bar:
@@ -101,18 +103,22 @@ class Histogram:
     bottom: int = HEIGHT - BOTTOM
 
 
+def bin_of(value: float) -> int:
+    """The column of a value in [0, 1]; 1 falls into the last."""
+    return min(NUM_BINS - 1, max(0, int(value * NUM_BINS)))
+
+
 def histogram(groups: Sequence[tuple[str, Sequence[float]]], x_label: str, mark: float | None = None) -> Histogram:
     """Stacked histogram of values in [0, 1] in 20 columns; `groups` of (name, values), style by place; `mark` a limit."""
-    bins = 20
-    counts = [[0] * bins for _ in groups]
+    counts = [[0] * NUM_BINS for _ in groups]
     for row, (_, values) in zip(counts, groups):
         for value in values:
-            row[min(bins - 1, max(0, int(value * bins)))] += 1
+            row[bin_of(value)] += 1
     highest = max(1, max(sum(column) for column in zip(*counts)))
     across = Scale(0.0, 1.0, LEFT, WIDTH - RIGHT)
     up = Scale(0.0, highest * 1.05, HEIGHT - BOTTOM, TOP)
     columns = []
-    for place in range(bins):
+    for place in range(NUM_BINS):
         parts, below = [], 0
         for style, row in enumerate(counts):
             if row[place]:
@@ -120,8 +126,8 @@ def histogram(groups: Sequence[tuple[str, Sequence[float]]], x_label: str, mark:
                 parts.append((top, round(up(below) - top, 2), style))
                 below += row[place]
         said = ", ".join(f"{name} {row[place]:,}" for (name, _), row in zip(groups, counts) if row[place])
-        start, end = across(place / bins), across((place + 1) / bins)
-        says = f"{place / bins:.2f} to {(place + 1) / bins:.2f}: {said}"
+        start, end = across(place / NUM_BINS), across((place + 1) / NUM_BINS)
+        says = f"{place / NUM_BINS:.2f} to {(place + 1) / NUM_BINS:.2f}: {said}"
         columns.append(Column(start + 0.75, round(end - start - 1.5, 2), tuple(parts), says))
     return Histogram(
         x_label,

@@ -1,5 +1,6 @@
 """The composite sets of a matrix: contact sheets, and what their masks were worth."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 
 from reid_data.errors import ReidError
 from reid_data.manifest import read_manifest
-from reid_train.report.bars import Histogram, histogram
+from reid_train.report.bars import NUM_BINS, Histogram, bin_of, histogram
 from reid_train.report.evidence import Evidence
 from reid_train.report.pictures import image_folder, read_sheet, sheet_path
 from reid_train.report.sheet import Sheet, make_sheet
@@ -62,7 +63,7 @@ def composites(evidence: Evidence, data_root: Path | None, *, thumbs: bool) -> t
         composite, rows = _composite(name, parents[name], root, sheet_file, thumbs=thumbs)
         shown.append(composite)
         records += [{"set": name, **row} for row in rows]
-    return shown, make_sheet("mask-quality", "Mask quality of every composite image", records)
+    return shown, make_sheet("mask-quality", "Composite images by mask quality", records)
 
 
 def _composite(
@@ -101,8 +102,27 @@ def _composite(
     shown = Composite(
         name, foreground, background, counts if rows else (), quality, median, limit, sheet, tuple(missing)
     )
-    keys = ("name", "split", "status", "person", "mask_quality")
-    return shown, [{key: row.get(key) for key in keys} for row in rows]
+    return shown, _quality_counts(rows)
+
+
+def _quality_counts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number of images by split, status and column of the histogram; no image is named. Bare plates have no quality."""
+    counts: Counter[tuple[str, str, float | None]] = Counter()
+    for row in rows:
+        value = row.get("mask_quality")
+        known = value if row.get("person", True) and _is_share(value) else None
+        counts[row["split"], row["status"], None if known is None else bin_of(known) / NUM_BINS] += 1
+    order = sorted(counts.items(), key=lambda item: (*item[0][:2], -1.0 if item[0][2] is None else item[0][2]))
+    return [
+        {
+            "split": split,
+            "status": status,
+            "quality_from": low,
+            "quality_to": None if low is None else round(low + 1 / NUM_BINS, 4),
+            "images": num,
+        }
+        for (split, status, low), num in order
+    ]
 
 
 def _is_share(value: object) -> bool:

@@ -410,7 +410,12 @@ def test_composite_counts_and_quality(plain):
     ]
     assert dict(shown[0].counts) == {"train": (1, 0, 1, 0), "query": (0, 1, 0, 0), "gallery": (1, 0, 0, 0)}
     assert shown[0].median == pytest.approx(0.66)
-    assert len(sheet.rows) == 4
+    assert [(row["split"], row["quality_from"], row["images"]) for row in sheet.as_records()] == [
+        ("gallery", 0.7, 1),
+        ("query", 0.6, 1),
+        ("train", 0.3, 1),
+        ("train", 0.9, 1),
+    ]
 
 
 def test_ticks_by_hand():
