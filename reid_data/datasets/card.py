@@ -1,6 +1,7 @@
 """`dataset.json`: what a set that we wrote is, what it came from and on what terms."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -70,3 +71,8 @@ def write_card(root: Path, card: Card, dataset: ReidDataset, settings: dict[str,
         **extra,
     }
     write_json(root / CARD_FILE, document)
+
+
+def is_photographic(card: Mapping[str, Any]) -> bool:
+    """Whether a set, by its card as a dictionary, holds photographs, or is made of nothing else."""
+    return card.get("kind") != "synthetic" and all(map(is_photographic, card.get("parents", ())))

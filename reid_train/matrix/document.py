@@ -56,7 +56,7 @@ def make_document(cells: Sequence[Cell], tests: Sequence[Column], failures: Fail
             document["cells"].append(square)
     document["summary"] = _summary(document["cells"], rows)
     document["reliance"] = reliance(cells, tests, rows, row_name)
-    document["study"] = beside_study(document["summary"])
+    document["study"] = beside_study(document)
     return document
 
 

@@ -1,10 +1,12 @@
 """The reference study's composite table: its grid, and its figures beside ours."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+from reid_data.datasets.card import is_photographic
 
 SOURCE = "the reference study"
 METRICS = ("mAP", "rank-1", "rank-5", "rank-10")
@@ -24,14 +26,19 @@ def study_figures(name: str = "composite") -> dict[tuple[str, str], dict[str, fl
     return found
 
 
-def beside_study(summary: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
-    """The six cells of the composite table, ours (`summary` of the document) beside the reported; None if the grid lacks one.
+def beside_study(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The six cells of the composite table, ours (the document's `summary`) beside the reported; None if the grid lacks one.
 
-    A `--set` axis gives each of its rows its own six.
+    A `--set` axis gives each of its rows its own six. Also None where a set is not of photographs, as the study's were: a
+    synthetic `market` has no figures to stand beside.
     """
     figures = study_figures()
+    cards = [test["card"] for test in document["tests"].values()]
+    cards += [card for row in document["trainings"] for card in row["sets"]]
+    if not all(map(is_photographic, cards)):
+        return None
     rows: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
-    for entry in summary:
+    for entry in document["summary"]:
         if (entry["train"], entry["test"]) in figures:
             rows.setdefault(repr(entry["axes"]), {})[entry["train"], entry["test"]] = entry
     if not rows or any(len(found) < len(figures) for found in rows.values()):

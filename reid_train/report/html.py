@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from reid_data.datasets.card import is_photographic
 from reid_data.files import make_folder, printable, write_atomic
 from reid_train.evaluate.bootstrap import RESAMPLES
 from reid_train.report import cells, differences, findings, reliance
@@ -23,7 +24,7 @@ from reid_train.report.curves import cmc_charts, training_charts
 from reid_train.report.evidence import Evidence, read_evidence
 from reid_train.report.heat import heat_map
 from reid_train.report.pictures import read_sheet, sheet_path, shown_squares
-from reid_train.report.scores import is_photographic, matrix_scores, score_sheet
+from reid_train.report.scores import matrix_scores, score_sheet
 from reid_train.report.sheet import Sheet
 from reid_train.report.summary import METRICS
 

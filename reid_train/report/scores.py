@@ -55,24 +55,12 @@ def _share(limit: float | None) -> float | None:
 
 
 def known_figures(document: Mapping[str, Any]) -> dict[tuple[str, str, str], float]:
-    """The reference study's figures by (row, test set, metric), as shares.
-
-    Only where the sets are what its own were: photographs, and composites of photographs. A synthetic `market` has none.
-    """
-    cards = {name: test["card"] for name, test in document["tests"].items()}
-    trained = [card for row in document["trainings"] for card in row["sets"]]
-    synthetic = {card["name"] for card in (*cards.values(), *trained) if not is_photographic(card)}
+    """The reference study's figures by (row, test set, metric), as shares."""
     return {
         (row_name(entry), entry["test"], metric): figure
         for entry in document["study"] or ()
-        if not {entry["train"], entry["test"]} & synthetic
         for metric, figure in entry["reported"].items()
     }
-
-
-def is_photographic(card: Mapping[str, Any]) -> bool:
-    """Whether a set holds photographs, or is made of nothing else."""
-    return card.get("kind") != "synthetic" and all(map(is_photographic, card.get("parents", ())))
 
 
 def score_sheet(document: Mapping[str, Any], scores: Scores) -> Sheet:

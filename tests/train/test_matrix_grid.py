@@ -117,18 +117,19 @@ def entry(train: str, test: str, seeds: list[int], value: float | None, **number
     return {"train": train, "axes": {}, "test": test, "seeds": seeds, "status": status, "metrics": metrics}
 
 
-def make(summary: list[dict[str, Any]]) -> dict[str, Any]:
+def make(summary: list[dict[str, Any]], kind: str = "photographs") -> dict[str, Any]:
     tests = list(dict.fromkeys(one["test"] for one in summary))
     cell = {"train": "=1+1", "seed": 0, "axes": {}, "test": tests[0], "status": "ok", "reason": ""}
     metrics = {"mAP": 0.5, "queries": 4, "queries_without_match": 1}
-    return {
+    document = {
         "axes": [],
-        "tests": {test: {"chance_mAP": 0.02} for test in tests},
+        "tests": {test: {"chance_mAP": 0.02, "card": {"kind": kind}} for test in tests},
+        "trainings": [{"sets": [{"kind": "composite", "parents": [{"kind": "photographs"}, {"kind": kind}]}]}],
         "cells": [{**cell, "metrics": metrics, "intervals": {"mAP": [0.25, None]}}],
         "summary": summary,
         "reliance": [],
-        "study": beside_study(summary),
     }
+    return {**document, "study": beside_study(document)}
 
 
 def test_a_square_by_hand() -> None:
@@ -180,10 +181,11 @@ def test_the_study_stands_beside_a_grid_that_has_its_six_cells() -> None:
     full = [
         entry(train, test, [0], 0.5) for train in ("market", "composite") for test in ("market", "duke", "composite")
     ]
-    found = beside_study([*full, entry("other", "market", [0], 0.1)])
+    found = make([*full, entry("other", "market", [0], 0.1)])["study"]
     assert found is not None
     assert len(found) == 6
-    assert beside_study(full[:-1]) is None
+    assert make(full[:-1])["study"] is None
+    assert make(full, kind="synthetic")["study"] is None
     line = next(
         row
         for row in csv.DictReader(io.StringIO(as_csv(make(full))))

@@ -26,10 +26,10 @@ from reid_train.report.findings import in_short
 from reid_train.report.heat import heat_map
 from reid_train.report.html import write_report
 from reid_train.report.reliance import find_reliance, split_diagnostic
-from reid_train.report.scores import is_photographic, known_figures, matrix_scores
+from reid_train.report.scores import matrix_scores
 from reid_train.report.sheet import make_sheet
 from tests.hostile_names import HOSTILE_NAMES
-from tests.train.report_case import Case, card, write_case
+from tests.train.report_case import Case, write_case
 
 SECTIONS = [
     "short",
@@ -378,29 +378,15 @@ def test_heat_map_colours_run_from_zero_to_the_next_ten(plain):
     assert shown.chance == (0.05,) * 4
 
 
-def test_reported_figures_stand_only_beside_photographs():
-    reported = {"mAP": 0.788, "rank-1": 0.904}
-    for kind, expected in (("photographs", 2), ("synthetic", 0)):
-        document = {
-            "study": [{"train": "market", "test": "market", "axes": {}, "reported": reported}],
-            "tests": {"market": {"card": card("market", kind)}},
-            "trainings": [{"sets": [card("market", kind)]}],
-        }
-        assert len(known_figures(document)) == expected
-    assert is_photographic(card("c", "composite", parents=[card("a"), card("b")]))
-    assert not is_photographic(card("c", "composite", parents=[card("a"), card("b", "synthetic")]))
-
-
-@pytest.mark.parametrize(("kind", "times"), [("photographs", 2), ("synthetic", 0)])
-def test_reported_figures_stand_in_their_squares(kind, times, tmp_path):
-    folder = write_case(Case(kind=kind), tmp_path / "runs")
+def test_reported_figures_stand_in_their_squares(tmp_path):
+    folder = write_case(Case(), tmp_path / "runs")
     document = json.loads((folder / "results.json").read_text())
     entry = {"train": "market", "test": "duke", "axes": {}, "source": "a study", "status": "ok", "ours": {}}
     document["study"] = [{**entry, "reported": {"mAP": 0.159, "rank-1": 0.291}}]
     (folder / "results.json").write_text(json.dumps(document))
     shown = "".join(Reader(write_report(folder, resamples=FAST).read_text()).texts)
-    assert shown.count("reported 15.9") + shown.count("reported 29.1") == times
-    assert shown.count("in italics what a study reports") == times / 2
+    assert shown.count("reported 15.9") + shown.count("reported 29.1") == 2
+    assert shown.count("in italics what a study reports") == 1
 
 
 def test_composite_counts_and_quality(plain):
