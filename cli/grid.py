@@ -57,6 +57,7 @@ SELF = "from reid_cli.grid import cell_main; cell_main()"
     metavar="FILE",
     help="Run nothing: write a command per missing cell, for any scheduler.",
 )
+@click.option("--no-thumbs", is_flag=True, help="Leave pictures of people out of the report.")
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="Of what is printed."
 )
@@ -66,7 +67,7 @@ SELF = "from reid_cli.grid import cell_main; cell_main()"
 @json_option
 def matrix(
     name: str, runs: Path, data_root: Path, device: str, workers: int | None, jobs: int, retry_failed: bool,
-    collect: bool, export_commands: Path | None, form: str, dry_run: bool, as_json: bool, **options: Any,
+    collect: bool, export_commands: Path | None, no_thumbs: bool, form: str, dry_run: bool, as_json: bool, **options: Any,
 ) -> int:  # fmt: skip
     """Train once on every training set, test on every test set, and print one table.
 
@@ -100,7 +101,7 @@ def matrix(
     document = run_prepared(cells, tests, folder, machine, children=children, retry_failed=retry_failed)
     if collect:
         require_results(document)
-    write_tables(document, folder, data_root)
+    write_tables(document, folder, data_root, thumbs=not no_thumbs)
     print_results(document, folder, form)
     return EXIT_FAILED_ITEMS if num_failed(document) else 0
 

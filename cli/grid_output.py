@@ -60,7 +60,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min" if minutes else f"{seconds:.0f} s"
 
 
-def write_tables(document: Mapping[str, Any], folder: Path, data_root: Path) -> None:
+def write_tables(document: Mapping[str, Any], folder: Path, data_root: Path, *, thumbs: bool = True) -> None:
     """`results.csv`, `results.md` and the page, beside `results.json`."""
     from reid_data.files import write_atomic
     from reid_train.matrix.tables import all_tables, as_csv, as_markdown
@@ -70,7 +70,7 @@ def write_tables(document: Mapping[str, Any], folder: Path, data_root: Path) -> 
     write_atomic(folder / "results.csv", as_csv(document).encode("utf-8", "surrogateescape"))
     text = "\n\n".join(map(as_markdown, all_tables(document)))
     write_atomic(folder / "results.md", (text + "\n").encode("utf-8", "backslashreplace"))
-    make_page(folder, data_root)
+    make_page(folder, data_root, thumbs=thumbs)
 
 
 def print_results(document: Mapping[str, Any], folder: Path, form: str) -> None:

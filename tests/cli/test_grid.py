@@ -61,6 +61,16 @@ def test_a_finished_grid_in_every_format(place: Path, monkeypatch: pytest.Monkey
     assert again == files
 
 
+def test_the_report_with_and_without_pictures_of_people(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    finish(place, ["one", "two"], [0])
+    page = place / "runs" / "matrix" / "report.html"
+    assert matrix(place).return_value == 0
+    assert "data:image/" in page.read_text()
+    assert matrix(place, "--no-thumbs").return_value == 0
+    assert "data:image/" not in page.read_text()
+
+
 def test_what_is_missing_is_shown_exported_and_collected(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place)
     finish(place, ["one"], [0])
