@@ -50,7 +50,7 @@ class Composites:
 
 def steps_of(settings: Row) -> Steps:
     """The steps that a manifest's settings name."""
-    return Steps(**{name: settings[name] for name in Steps.__dataclass_fields__})
+    return Steps(**{name: settings[name] for name in Steps.__dataclass_fields__ if name in settings})
 
 
 def choose_rows(rows: Sequence[Row], num: int) -> list[Row]:

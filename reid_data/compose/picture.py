@@ -13,7 +13,7 @@ from reid_data.errors import UsageError, unknown_name
 @dataclass(frozen=True)
 class Steps:
     """Which steps are taken: `blend` a name in `BLENDS`, the others on or off; `jpeg_quality` of the one final
-    encoding, 1 to 100 (0: as the background set was written)."""
+    encoding, 1 to 100 (0: as the background set was written); `steps_version` is raised whenever a step gives other pictures."""
 
     blend: str = "feather"
     decontaminate: bool = True
@@ -21,6 +21,7 @@ class Steps:
     match_sharpness: bool = True
     contact_shadow: bool = True
     jpeg_quality: int = 0
+    steps_version: int = 2
 
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:
