@@ -92,7 +92,9 @@ def take_identities(dataset: ReidDataset, fraction: float) -> ReidDataset:
         return dataset
     pids = sorted({record.pid for record in dataset.train})
     kept = {pid for place, pid in enumerate(pids) if int((place + 1) * fraction) > int(place * fraction)}
-    return _part(dataset, f"{dataset.name}:ids-{fraction:g}", [record for record in dataset.train if record.pid in kept])
+    return _part(
+        dataset, f"{dataset.name}:ids-{fraction:g}", [record for record in dataset.train if record.pid in kept]
+    )
 
 
 def _part(dataset: ReidDataset, name: str, train: Sequence[Record]) -> ReidDataset:
