@@ -73,7 +73,7 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def _jpeg_header(data: bytes) -> tuple[str, int, int] | None:
-    """("JPEG", width, height) from the frame header (ITU-T T.81, B.2.2), ten times as fast as opening the image.
+    """("JPEG", width, height) from the frame header (ITU-T T.81, B.2.2), without opening the image.
 
     None for whatever is not an unbroken chain of segments up to that header: `_any_header` judges those.
     """
