@@ -151,6 +151,14 @@ def fetch_weights_command(model: str) -> None:
 @click.option(
     "--rate", type=click.FloatRange(min=0, min_open=True), default=None, show_default="0.004; 0.0005 with --start"
 )
+@click.option(
+    "--matrix-rate",
+    type=click.FloatRange(min=0),
+    default=None,
+    show_default="0.03; 0 with --start",
+    help="Of Muon, for the inner convolutions; 0: AdamW moves them, too.",
+)
+@click.option("--bf16", is_flag=True, help="Faster on a processor with avx512_bf16 or AMX; a GPU always does it.")
 @click.option("--empty", type=click.FloatRange(0, 1), default=0.13, show_default=True, help="Share without a person.")
 @click.option(
     "--drawn", type=click.FloatRange(0, 1), default=0.17, show_default=True, help="Share of synthetic people."
@@ -212,8 +220,10 @@ def _train_settings(options: dict[str, Any]) -> "TrainSettings":
         steps=options["steps"],
         batch=options["batch"],
         rate=options["rate"] or (5e-4 if start else 4e-3),
+        matrix_rate=options["matrix_rate"] if options["matrix_rate"] is not None else (0.0 if start else 0.03),
         empty=options["empty"],
         drawn=options["drawn"] if people else 1 - options["empty"],
         seed=options["seed"],
         start=start,
+        bf16=options["bf16"],
     )

@@ -21,6 +21,7 @@ from reid_data.files import make_folder, only_writer, printable, write_atomic
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input
 from reid_data.segment.train_samples import Bank, Mixture, make_batch
+from reid_data.segmenter_optimizer import SegmenterOptimizer
 
 STATE = "state.pt"
 LOG = "log.jsonl"
@@ -31,20 +32,28 @@ labels leave small and half-hidden people out."""
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """One training run. `rate` is the peak learning rate, `warmup` its share of the steps, `average` the decay of the averaged
-    weights, `trust_after` the share of the steps after which UNLABELLED applies, `start` a weights file to fine-tune."""
+    """One training run.
+
+    `rate` is AdamW's peak learning rate, `matrix_rate` Muon's for the inner convolutions (0: AdamW moves them, too), `warmup`
+    the share of the steps until the peak, `weight_decay` that of all weights but biases and norms, `average` the decay of
+    the averaged weights, `trust_after` the share of the steps after which UNLABELLED applies, `start` a weights file to
+    fine-tune. `bf16`: passes in bfloat16 on a processor (a GPU always does): 1.6 times as fast where it has avx512_bf16
+    or AMX, slower elsewhere.
+    """
 
     steps: int = 6000
     batch: int = 32
     rate: float = 4e-3
+    matrix_rate: float = 0.03
     warmup: float = 0.04
-    weight_decay: float = 0.02
+    weight_decay: float = 0.1
     average: float = 0.998
     trust_after: float = 0.35
     empty: float = 0.13
     drawn: float = 0.17
     seed: int = 0
     start: str = ""
+    bf16: bool = False
 
 
 @dataclass
@@ -52,17 +61,17 @@ class State:
     """Everything that a resumed run needs besides its settings."""
 
     net: PedestrianNet
-    optimizer: torch.optim.AdamW
+    optimizer: SegmenterOptimizer
     averaged: PedestrianNet
     step: int
 
 
-def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Linear warm-up, then half a cosine to zero at `steps`."""
+def share_of_rate(step: int, settings: TrainSettings) -> float:
+    """What share of the peak learning rates step number `step` uses: linear warm-up, then half a cosine to zero at `steps`."""
     done = (step + 1) / settings.steps
     if done < settings.warmup:
-        return settings.rate * done / settings.warmup
-    return settings.rate * 0.5 * (1 + math.cos(math.pi * (done - settings.warmup) / (1 - settings.warmup)))
+        return done / settings.warmup
+    return 0.5 * (1 + math.cos(math.pi * (done - settings.warmup) / (1 - settings.warmup)))
 
 
 def mask_loss(logits: Tensor, target: Tensor, *, forgive: bool = False) -> Tensor:
@@ -156,18 +165,16 @@ def _make(mixture: Mixture, seed: int, size: int, step: int) -> tuple[np.ndarray
 
 
 def _step(state: State, images: np.ndarray, masks: np.ndarray, settings: TrainSettings, device: str) -> float:
-    for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(state.step, settings)
     x = to_input(images).to(device, memory_format=torch.channels_last)
     target = torch.from_numpy(masks).to(device).float().div_(255)[:, None]
     state.net.train()
-    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=device.startswith("cuda")):
+    with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=settings.bf16 or device.startswith("cuda")):
         logits = state.net(x)
     loss = mask_loss(logits.float(), target, forgive=state.step > settings.trust_after * settings.steps)
-    state.optimizer.zero_grad(set_to_none=True)
+    state.net.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.net.parameters(), 2.0)
-    state.optimizer.step()
+    state.optimizer.step(share_of_rate(state.step, settings))
     _average(state, min(settings.average, (1 + state.step) / (10 + state.step)))
     return float(loss.detach())
 
@@ -192,12 +199,8 @@ def _network(settings: TrainSettings) -> PedestrianNet:
 
 def _resume(folder: Path, settings: TrainSettings, device: str) -> State:
     net = _network(settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    matrices = [parameter for parameter in net.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in net.parameters() if parameter.ndim <= 1]
-    optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
-        lr=settings.rate,
-        betas=(0.9, 0.99),
+    optimizer = SegmenterOptimizer(
+        net, rate=settings.rate, matrix_rate=settings.matrix_rate, weight_decay=settings.weight_decay
     )
     state = State(net, optimizer, copy.deepcopy(net).requires_grad_(False), 0)
     saved = _read_state(folder / STATE)

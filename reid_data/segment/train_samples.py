@@ -92,6 +92,8 @@ def make_sample(bank: Bank, mixture: Mixture, rng: np.random.Generator) -> tuple
         image, mask = image[:, ::-1], mask[:, ::-1]
     if finished:  # a drawn crop has had its camera already
         return np.clip(image, 0, 255).astype(np.uint8), np.ascontiguousarray(mask)
+    if rng.uniform() < 0.25:
+        image = shade(image, rng)
     return degrade(recolour(image, rng), rng), np.ascontiguousarray(mask)
 
 
@@ -115,11 +117,11 @@ def box_matrix(box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     above, below = rng.uniform(0, 0.13), rng.uniform(0, 0.11)
     if style < 0.35:  # tight, as in Market-1501
         above, below = rng.uniform(-0.01, 0.04), rng.uniform(-0.01, 0.03)
-    elif style < 0.45:
-        above, below = rng.uniform(0.05, 0.22), rng.uniform(0.05, 0.2)
-    elif style < 0.57:
+    elif style < 0.48:  # a person who fills only part of the box, with much above the head
+        above, below = rng.uniform(0.05, 0.45), rng.uniform(0.03, 0.2)
+    elif style < 0.59:
         below = -rng.uniform(0.03, 0.35)
-    elif style < 0.61:
+    elif style < 0.63:
         above = -rng.uniform(0.03, 0.1)
     height = tall * (1 + above + below)
     width = height / 2 * rng.uniform(0.8, 1.25)
@@ -202,19 +204,29 @@ def _zoom_matrix(rng: np.random.Generator) -> np.ndarray:
     return np.column_stack([linear, centre - linear @ middle])
 
 
+def _shrink_matrix(rng: np.random.Generator) -> np.ndarray:
+    """For a person 0.6 to 0.95 times as tall whose feet stay on the same row."""
+    grow, shift = rng.uniform(1.05, 1.65), rng.normal(0, 0.06) * SIZE[1]
+    wide = grow * rng.uniform(0.88, 1.1)
+    return np.array([[wide, 0, SIZE[1] / 2 * (1 - wide) + shift], [0, grow, (SIZE[0] - 1) * (1 - grow)]])
+
+
 def _zoom(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(image, matrix, SIZE[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
 
 def drawn_person(bank: Bank, rng: np.random.Generator) -> Pair:
-    """A synthetic crop, zoomed and moved a little; one in four is moved to another place, one in two without photographs."""
+    """A synthetic crop, zoomed and moved a little; one in four is moved to another place, one in two without photographs.
+
+    Some of those whom the crop's sides do not cut become smaller there.
+    """
     crop = np.asarray(bank.drawn[rng.integers(len(bank.drawn))])
-    warped = _zoom(crop, _zoom_matrix(rng))
+    move = rng.uniform() < (0.25 if len(bank.empty) else 0.5)
+    small = move and rng.uniform() < 0.3 and not crop[0, :, 3].any() and not crop[:, [0, -1], 3].any()
+    warped = _zoom(crop, _shrink_matrix(rng) if small else _zoom_matrix(rng))
     image, mask = warped[..., :3], warped[..., 3] / 255
-    if rng.uniform() < (0.25 if len(bank.empty) else 0.5):
-        return move_elsewhere(image, mask, empty_place(bank, rng), rng)
-    return image, mask
+    return move_elsewhere(image, mask, empty_place(bank, rng), rng) if move else (image, mask)
 
 
 def move_elsewhere(image: np.ndarray, mask: np.ndarray, place: np.ndarray, rng: np.random.Generator) -> Pair:
@@ -274,6 +286,19 @@ def occlude(image: np.ndarray, mask: np.ndarray, bank: Bank, rng: np.random.Gene
     else:
         front = empty_place(bank, rng)
     return image * (1 - box[..., None]) + front * box[..., None], mask * (1 - box)
+
+
+def shade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Shadow and patches of sun over everything, from one broad shadow to the dapples under a tree."""
+    across = int(rng.choice([1, 2, 4, 8]))
+    field = cv2.resize(rng.standard_normal((2 * across + 1, across + 1)), SIZE[::-1], interpolation=cv2.INTER_CUBIC)
+    dark = 1 / (1 + np.exp(-np.clip((field - rng.normal(0, 0.6)) * rng.uniform(2, 14), -30, 30)))
+    tint = np.array([1.0, rng.uniform(0.93, 1), rng.uniform(0.85, 1)])  # shadows are bluish
+    shaded = image * (1 - rng.uniform(0.25, 0.75) * dark[..., None] * tint)
+    exposure = (
+        max(float(image.mean()), 1.0) / max(float(shaded.mean()), 1.0)
+    ) ** 0.7  # the camera opens up again, nearly
+    return np.clip(shaded * exposure, 0, 255).astype(np.float32)
 
 
 def recolour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,18 @@ from reid_data import segmenter_training_bank as banks
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.images import encode_mask, encode_png
 from reid_data.segment.network import SIZE, save_weights
-from reid_data.segment.train_samples import BODY, CANVAS, Bank, Mixture, box_matrix, clutter, degrade, make_batch
+from reid_data.segment.train_samples import (
+    BODY,
+    CANVAS,
+    Bank,
+    Mixture,
+    _shrink_matrix,
+    box_matrix,
+    clutter,
+    degrade,
+    make_batch,
+    shade,
+)
 
 
 def figure(height: int, width: int) -> np.ndarray:
@@ -51,9 +62,9 @@ def bank(own: Path, tmp_path: Path) -> Path:
 TINY = training.TrainSettings(steps=4, batch=2, seed=5)
 
 
-def test_learning_rate_rises_then_falls_to_zero() -> None:
-    settings = training.TrainSettings(steps=100, rate=1.0, warmup=0.1)
-    rates = [training.learning_rate(step, settings) for step in range(100)]
+def test_learning_rates_rise_then_fall_to_zero() -> None:
+    settings = training.TrainSettings(steps=100, warmup=0.1)
+    rates = [training.share_of_rate(step, settings) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert int(np.argmax(rates)) == 9
     assert max(rates) == pytest.approx(1.0)
@@ -128,6 +139,26 @@ def test_samples_repeat_and_differ(bank: Path) -> None:
 def test_empty_samples_have_empty_masks(bank: Path) -> None:
     _, masks = make_batch(Bank.open(bank), Mixture(empty=1.0, drawn=0.0), 0, 0, 6)
     assert not masks.any()
+
+
+def test_shade_is_uneven_and_keeps_the_picture_visible() -> None:
+    flat = np.full((*SIZE, 3), 120, np.float32)
+    spreads = []
+    for seed in range(40):
+        shaded = shade(flat, np.random.default_rng(seed))
+        assert shaded.shape == flat.shape
+        assert 0 <= shaded.min() <= shaded.max() <= 255
+        assert 80 < shaded.mean() < 130
+        spreads.append(float(np.ptp(shaded.mean(axis=2))))
+    assert np.median(spreads) > 30
+
+
+def test_a_person_made_smaller_stays_on_the_ground() -> None:
+    for seed in range(60):
+        matrix = _shrink_matrix(np.random.default_rng(seed))
+        feet, head = matrix @ [32, SIZE[0] - 1, 1], matrix @ [32, 40, 1]
+        assert feet[1] == pytest.approx(SIZE[0] - 1)
+        assert head[1] < 40  # what the crop shows at row 40 is now taken from farther up: the person is smaller
 
 
 def test_pixels_stay_in_range() -> None:
