@@ -79,6 +79,7 @@ class KeptMasks:
 
     cached = True
     max_workers = None
+    batch = 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`."""

@@ -229,6 +229,7 @@ class KeptMasks:
     name = "kept"
     cached = False
     max_workers = None
+    batch = 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`."""

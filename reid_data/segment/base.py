@@ -30,6 +30,11 @@ class Segmenter(Protocol):
         """How many processes may hold one at once; None: any number."""
         ...
 
+    @property
+    def batch(self) -> int:
+        """How many pictures to give it at once: few show progress and lose little when stopped, many keep a GPU busy."""
+        ...
+
     def digest(self, records: Sequence[Record] = ()) -> str:
         """Hexadecimal sha256 of all that the masks of `records` depend on besides the images: settings, weights, files."""
         ...

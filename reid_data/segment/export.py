@@ -26,12 +26,11 @@ from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
-from reid_data.segment.survey import masked_batches
+from reid_data.segment.survey import batches_of, masked_batches
 
 TABLE = "masks.jsonl"
 """One row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons."""
 
-BATCH = 16
 BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
 
 
@@ -129,7 +128,7 @@ def _refuse_foreign(out: Path) -> None:
 def _rows(
     records: Sequence[Record], out: Path, segmenter: Segmenter, settings: ExportSettings, workers: int
 ) -> Iterator[dict[str, Any]]:
-    batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
+    batches = batches_of(records, segmenter)
     workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
     write = partial(_write_batch, segmenter if settings.mirror else None, settings, out)
     for part in masked_batches(write, batches, segmenter, workers):

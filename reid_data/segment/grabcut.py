@@ -40,6 +40,7 @@ class GrabCutSegmenter:
     name = "grabcut"
     cached = True
     max_workers = None
+    batch = 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`; OpenCV's version counts, since its random start may change with it."""

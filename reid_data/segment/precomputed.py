@@ -30,6 +30,7 @@ class PrecomputedSegmenter:
     name = "precomputed"
     cached = False
     max_workers = None
+    batch = 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`; here of the mask files' content. Raises InputError when `records` have no masks at all."""

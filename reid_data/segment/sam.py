@@ -60,6 +60,11 @@ class SamSegmenter:
     cached: bool = field(default=True, init=False)
     max_workers: int | None = field(default=1, init=False)
 
+    @property
+    def batch(self) -> int:
+        """See `Segmenter`: on a GPU several passes of the encoder, of which all but the first find their pictures enlarged."""
+        return 64 if choose_device(self.device) != "cpu" else 16
+
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`. Reads the whole weights file to check it."""
         _, sha = checked_weights(self.model, self.weights)

@@ -54,6 +54,11 @@ class SmallSegmenter:
         return None if self.resolved_device == "cpu" else 1
 
     @property
+    def batch(self) -> int:
+        """See `Segmenter`."""
+        return 16 if self.resolved_device == "cpu" else 64
+
+    @property
     def path(self) -> Path:
         """The weights file."""
         return Path(self.weights) if self.weights else bundled_weights(self.name)

@@ -13,7 +13,6 @@ from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
 
-BATCH = 16
 Progress = Callable[[int, int], None]
 Result = TypeVar("Result")
 
@@ -56,7 +55,7 @@ def map_masked(
     progress: Progress | None = None,
 ) -> Iterator[Result | Unusable]:
     """Yield `function(Masked)` of each record in order; `function` travels by name or as a partial of such a one."""
-    batches = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
+    batches = batches_of(records, segmenter)
     workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
     done = 0
     for results in masked_batches(partial(_apply, function), batches, segmenter, workers):
@@ -64,6 +63,11 @@ def map_masked(
         done += len(results)
         if progress is not None:
             progress(done, len(records))
+
+
+def batches_of(records: Sequence[Record], segmenter: Segmenter) -> list[Sequence[Record]]:
+    """The records in lists of the segmenter's `batch`."""
+    return [records[start : start + segmenter.batch] for start in range(0, len(records), segmenter.batch)]
 
 
 def masked_batches(

@@ -36,6 +36,7 @@ class RedSegmenter:
     name: str = "small"
     cached: bool = False
     max_workers: int | None = None
+    batch: int = 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         return "0" * 64

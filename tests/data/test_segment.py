@@ -29,6 +29,7 @@ class CountingSegmenter:
     name = "counting"
     cached = True
     max_workers = None
+    batch = 16
 
     def __init__(self, *, refuse: int | None = None) -> None:
         self.seen = 0
