@@ -9,6 +9,7 @@ Speed does not depend on the weights. The naive loop sets one picture at a time 
 import argparse
 import time
 from functools import partial
+from statistics import median
 
 import numpy as np
 import torch
@@ -65,13 +66,14 @@ def timed(work: partial[object], device: str) -> float:
 
 
 def main() -> None:
-    """Print images per second of both ways, the fastest of three rounds taken in turn."""
+    """Print images per second of both ways, timed in turn, and the ratio of each round."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="toy", help="toy, vit_b, vit_l or vit_h")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -81,10 +83,18 @@ def main() -> None:
     ways = {"naive": partial(naive, sam, images), "batched": partial(find_candidates, sam, images, arguments.batch)}
     for way in ways.values():
         timed(way, arguments.device)
-    best = {name: min(timed(way, arguments.device) for _ in range(3)) for name, way in ways.items()}
-    for name, seconds in best.items():
-        print(f"{name:8s} {arguments.images / seconds:8.1f} images/s")
-    print(f"batched is {best['naive'] / best['batched']:.2f} times as fast ({arguments.model}, {arguments.device})")
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            seconds[name].append(timed(way, arguments.device))
+    for name, taken in seconds.items():
+        fast, slow = arguments.images / min(taken), arguments.images / max(taken)
+        print(f"{name:8s} {arguments.images / median(taken):8.1f} images/s ({slow:.1f} to {fast:.1f})")
+    ratios = [one / other for one, other in zip(seconds["naive"], seconds["batched"])]
+    print(
+        f"batched is {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f}; "
+        f"{arguments.model}, {arguments.device}, {arguments.rounds} rounds)"
+    )
 
 
 if __name__ == "__main__":
