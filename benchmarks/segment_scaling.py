@@ -11,6 +11,8 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -20,8 +22,8 @@ import torch
 from reid_data.images import encode_jpeg
 from reid_data.parallel import default_workers
 from reid_data.records import Record
-from reid_data.segment.network import predict
-from reid_data.segment.small_net import SmallSegmenter, _network
+from reid_data.segment.network import load_weights, predict
+from reid_data.segment.small_net import SmallSegmenter
 from reid_data.segment.survey import batches_of, masked_batches
 from reid_data.synth.generate import sample
 
@@ -37,24 +39,32 @@ def write_crops(folder: Path, number: int) -> list[Record]:
     return [Record(str(folder), f"{index:06d}.jpg", 0, 0, "train") for index in range(number)]
 
 
-def first_and_rest(records: list[Record], workers: int) -> tuple[float, float]:
-    """Seconds until every process is surely at work, and images per second from then on; with an empty mask cache."""
-    segmenter = SmallSegmenter(device="cpu")
+@dataclass(frozen=True)
+class Forgetful(SmallSegmenter):
+    """The bundled segmenter with a mask cache of its own for every `call`."""
+
+    call: int = 0
+
+    def digest(self, records: Sequence[Record] = ()) -> str:
+        """See `Segmenter`."""
+        return f"{self.call:024d}"
+
+
+def first_and_rest(records: list[Record], workers: int, call: int) -> tuple[float, float]:
+    """Seconds until every process is surely at work, and images per second from then on."""
+    segmenter = Forgetful(device="cpu", call=call)
     batches = batches_of(records, segmenter)
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["REID_CACHE"] = cache
-        began = time.perf_counter()
-        skipped = 2 * workers
-        for number, _ in enumerate(masked_batches(len, batches, segmenter, workers), 1):
-            if number == skipped:
-                warm = time.perf_counter()
-        done = time.perf_counter()
-    return warm - began, sum(map(len, batches[skipped:])) / (done - warm)
+    skipped = min(2 * workers, len(batches) // 2)
+    began = warm = time.perf_counter()
+    for number, _ in enumerate(masked_batches(len, batches, segmenter, workers), 1):
+        if number == skipped:
+            warm = time.perf_counter()
+    return warm - began, sum(map(len, batches[skipped:])) / (time.perf_counter() - warm)
 
 
 def threads(images: np.ndarray, number: int) -> float:
     """Images per second of the network alone in one process with `number` torch threads."""
-    net = _network(str(SmallSegmenter().path), "cpu")
+    net = load_weights(SmallSegmenter().path).to(memory_format=torch.channels_last)
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     predict(net, images[:64])
@@ -76,13 +86,14 @@ def main() -> None:
     wanted = [int(word) for word in arguments.workers.split(",") if word] or sorted(
         {2**power for power in range(cores.bit_length()) if 2**power <= cores} | {cores}
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as cache:
+        os.environ["REID_CACHE"] = cache  # before the first process starts: later ones inherit it
         records = write_crops(Path(folder), arguments.images)
         found: dict[int, list[float]] = {workers: [] for workers in wanted}
         starts: dict[int, float] = {}
-        for _ in range(arguments.rounds):
-            for workers in wanted:
-                starts[workers], speed = first_and_rest(records, workers)
+        for turn in range(arguments.rounds):
+            for place, workers in enumerate(wanted):
+                starts[workers], speed = first_and_rest(records, workers, turn * len(wanted) + place)
                 found[workers].append(speed)
     one = median(found[wanted[0]])
     print(f"{arguments.images} images, {cores} processors, {arguments.rounds} rounds; median (least to most)")

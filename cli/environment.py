@@ -39,7 +39,7 @@ def describe(data_root: Path) -> dict[str, Any]:
         "data root": f"{data_root} ({'there' if data_root.is_dir() else 'not there'})",
         "data sets": found_names(data_root) or ["none"],
         "segmenters": _segmenters(),
-        "weights": weights or ["none (reid-train fetch-weights)"],
+        "weights": weights or ["none (reid-data fetch-weights for sam, reid-train fetch-weights for ImageNet)"],
     }
 
 

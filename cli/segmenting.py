@@ -45,7 +45,9 @@ device_option = click.option("--device", default="auto", show_default=True, help
 @workers_option
 @limit_option("At most N pictures.")
 @json_option
-def segment(source: str, out: Path | None, data_root: Path, kind: str, min_quality: float, **options: Any) -> int:
+def segment(
+    source: str, out: Path | None, data_root: Path, kind: str, min_quality: float, judge: bool, **options: Any
+) -> int:
     """Cut the person out of every crop of a set or a folder; sub-folders are kept.
 
     Writes PNG files below --out and masks.jsonl with a verdict, a quality and the reasons for each picture.
@@ -55,18 +57,20 @@ def segment(source: str, out: Path | None, data_root: Path, kind: str, min_quali
       reid-data segment market
       reid-data segment ~/photos/crops --as rgba --out ~/photos/cutouts
     """
+    from reid_data.errors import UsageError
     from reid_data.parallel import default_workers
     from reid_data.segment.export import ExportSettings, export_masks
 
-    records, place = _crops(source, data_root)
-    target = out or place.with_name(f"{place.name}-masks")
+    records, target = _crops(source, data_root, out)
     segmenter = make_segmenter(options["segmenter"], options)
+    if judge and segmenter.name == "precomputed":
+        raise UsageError("--judge asks a segmenter twice; masks on disk answer once. Leave it out.")
     with Progress("masks") as progress:
         verdicts = export_masks(
             records[: options["limit"]],
             target,
             segmenter,
-            ExportSettings(kind, min_quality, options["judge"]),
+            ExportSettings(kind, min_quality, judge),
             workers=options["workers"] or default_workers(),
             progress=progress,
         )
@@ -80,10 +84,10 @@ def segment(source: str, out: Path | None, data_root: Path, kind: str, min_quali
     return EXIT_FAILED_ITEMS if verdicts["failed"] else 0
 
 
-def _crops(source: str, data_root: Path) -> tuple[list["Record"], Path]:
-    """The records behind a set's name or a folder, and the folder that the output goes beside."""
+def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record"], Path]:
+    """The records behind a set's name or a folder, and the folder for their masks."""
     from reid_data.datasets import is_path, load_dataset
-    from reid_data.errors import InputError
+    from reid_data.errors import InputError, UsageError
     from reid_data.files import printable
     from reid_data.segment.export import list_crops
 
@@ -91,18 +95,24 @@ def _crops(source: str, data_root: Path) -> tuple[list["Record"], Path]:
         dataset = load_dataset(source, data_root)
         if dataset.card.notice:
             say(f"Notice: {dataset.card.notice}")
-        return dataset.records, data_root / source
-    folder = Path(source).expanduser().absolute()
+        return dataset.records, out or data_root / f"{source}-masks"
+    folder = Path(source).expanduser().resolve()
     if not folder.is_dir():
         raise InputError(f"'{printable(folder)}' is not a folder. Give a folder of crops or the name of a set.")
-    return list_crops(folder), folder
+    target = out or folder.with_name(f"{folder.name}-masks")
+    if target.resolve() == folder:
+        raise UsageError("--out is the folder of the pictures itself. Give another.")
+    records, others = list_crops(folder, target)
+    if others:
+        say(f"Notice: {others:,} other files below '{printable(folder)}' are passed over (no JPEG, PNG or BMP suffix).")
+    return records, target
 
 
 def make_segmenter(name: str, options: dict[str, Any]) -> "Segmenter":
     """The segmenter called `name` with `device`, `flip`, `weights`, `sam_model` and `sam_weights` from `options`."""
     from reid_data.errors import UsageError
     from reid_data.segment import build_segmenter
-    from reid_data.segment.sam import SamSegmenter
+    from reid_data.segment.sam import SamSegmenter, sam_registry
     from reid_data.segment.sam_weights import checked_weights
     from reid_data.segment.small_net import SmallSegmenter, choose_device
 
@@ -113,13 +123,14 @@ def make_segmenter(name: str, options: dict[str, Any]) -> "Segmenter":
     if options["flip"] or options["weights"]:
         raise UsageError(f"--flip and --weights belong to --segmenter small, not to {name}. Leave them out.")
     if isinstance(segmenter, SamSegmenter):
+        sam_registry()
         checked_weights(options["sam_model"], options["sam_weights"])
         return replace(segmenter, device=options["device"], model=options["sam_model"], weights=options["sam_weights"])
     return segmenter
 
 
 @click.command("fetch-weights")
-@click.argument("model", default="vit_b")
+@click.argument("model", default="vit_h")
 def fetch_weights_command(model: str) -> None:
     """Fetch Segment Anything's published weights (0.4 GB vit_b, 1.2 GB vit_l, 2.6 GB vit_h) into the cache.
 
@@ -127,7 +138,7 @@ def fetch_weights_command(model: str) -> None:
 
     \b
     Example:
-      reid-data fetch-weights vit_b
+      reid-data fetch-weights vit_h
     """
     from reid_data.segment.sam_weights import fetch_weights
 
@@ -164,7 +175,7 @@ def fetch_weights_command(model: str) -> None:
     "--drawn", type=click.FloatRange(0, 1), default=0.17, show_default=True, help="Share of synthetic people."
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="Of torch, on the processor.")
-@click.option("--terms", default="", help="Terms of the photographs, kept in the file and shown by reid-data env.")
+@click.option("--terms", default="", help="Terms of the photographs, kept in the file.")
 @device_option
 @seed_option
 @workers_option
@@ -183,38 +194,62 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
     from reid_data.parallel import default_workers
     from reid_data.segment.network import save_weights
     from reid_data.segment.small_net import choose_device
-    from reid_data.segmenter_training import train
-    from reid_data.segmenter_training_bank import Sources, build_bank
+    from reid_data.segmenter_training import train_segmenter as train
+    from reid_data.segmenter_training_bank import Sources
 
+    _refuse_foreign_file(out)
     work = work or out.with_name(out.name + ".work")
     sources = Sources(options["penn_fudan"], options["ccp"], options["own"], options["synthetic"], options["seed"])
     settings, device = _train_settings(options), choose_device(options["device"])
-    workers = options["workers"] or default_workers()
     torch.set_num_threads(options["threads"])
     say(f"Gathering pictures in {work / 'bank'}")
-    bank = build_bank(work / "bank", sources, workers)
-    say(f"{len(bank.people):,} people, {len(bank.drawn):,} synthetic crops, {len(bank.empty):,} empty places")
     with Progress("steps") as progress:
-        net = train(work / "bank", work, settings, workers=workers, device=device, progress=progress)
-    photographs = "; ".join(name for name in (sources.penn_fudan, sources.ccp, sources.own) if name)
+        net, bank = train(
+            work,
+            sources,
+            settings,
+            workers=options["workers"] or default_workers(),
+            device=device,
+            progress=progress,
+        )
+    say(
+        f"Learnt from {len(bank.people):,} people, {len(bank.drawn):,} synthetic crops, {len(bank.empty):,} empty places"
+    )
+    recipe = asdict(settings) | {"people": len(bank.people), "synthetic": len(bank.drawn)}
     about = {
         "terms": options["terms"]
-        or ("ask the owners of the photographs" if photographs else "CC0-1.0: synthetic pictures only"),
-        "recipe": json.dumps(
-            asdict(settings) | {"people": len(bank.people), "synthetic": len(bank.drawn)}, sort_keys=True
-        ),
+        or ("ask the owners of the photographs" if len(bank.people) else "CC0-1.0: synthetic pictures only"),
+        "recipe": json.dumps(recipe | {"start": Path(settings.start).name}, sort_keys=True),
     }
     save_weights(net, out, about)
     click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB). Use it: reid-data segment FOLDER --weights {out}")
 
 
+def _refuse_foreign_file(out: Path) -> None:
+    """Raise unless `out` can be written and is nothing or a network of this command: known before the training, not after."""
+    from reid_data.errors import EnvironmentFault, InputError
+    from reid_data.files import make_folder, printable, temporary_path
+    from reid_data.segment.network import load_weights
+
+    make_folder(out.parent)
+    try:
+        temporary_path(out).touch()
+        temporary_path(out).unlink()
+    except OSError as error:
+        raise EnvironmentFault(f"cannot write '{printable(out)}': {error.strerror}.") from error
+    if out.exists():
+        try:
+            load_weights(out)
+        except InputError as error:
+            raise EnvironmentFault(
+                f"'{printable(out)}' is there and no segmenter's weights; it is left alone. Choose another --out."
+            ) from error
+
+
 def _train_settings(options: dict[str, Any]) -> "TrainSettings":
-    from reid_data.segment.small_net import bundled_weights
     from reid_data.segmenter_training import TrainSettings
 
     start = options["start"]
-    if start in ("small", "small-synth"):
-        start = str(bundled_weights(start))
     people = options["penn_fudan"] or options["ccp"] or options["own"]
     return TrainSettings(
         steps=options["steps"],

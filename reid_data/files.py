@@ -138,13 +138,13 @@ def only_writer(folder: Path) -> Iterator[None]:
 
     The lock file lives in the cache, not in the output, so that outputs stay byte-identical.
     """
-    name = sha256_bytes(os.fsencode(folder.absolute()))[:24]
+    name = sha256_bytes(os.fsencode(folder.resolve()))[:24]
     lock = filelock.FileLock(cache_folder("locks") / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise EnvironmentFault(
-            f"another process is writing '{printable(folder)}'. Wait for it, or choose another --out."
+            f"another process is writing '{printable(folder)}'. Wait for it, or choose another folder."
         ) from error
     try:
         yield

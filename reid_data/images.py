@@ -112,12 +112,14 @@ def read_record(record: Record) -> np.ndarray:
 
 
 def read_mask(path: str) -> np.ndarray:
-    """Read a stored soft mask as (H, W) float32 in [0, 1]. Raises ImageError."""
+    """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency if it has one. Raises ImageError."""
     data = read_bytes(path)
-    grey = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE) if data[:4] == b"\x89PNG" else None
-    if grey is None:
+    plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
+    if plane is None or plane.dtype != np.uint8:
         raise ImageError("is not a readable 8-bit PNG mask")
-    return grey.astype(np.float32) / 255
+    if plane.ndim == 3:
+        plane = plane[..., 3] if plane.shape[2] == 4 else cv2.cvtColor(plane, cv2.COLOR_BGR2GRAY)
+    return plane.astype(np.float32) / 255
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -12,6 +12,9 @@ from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import failpoint, printable, write_atomic
 
 MANIFEST_FILE = "manifest.jsonl"
+MASK_TABLE = "masks.jsonl"
+"""What `reid-data segment` writes beside its masks; a folder that has one is no data set."""
+
 SCHEMA = "reid-manifest/1"
 
 Row = dict[str, Any]

@@ -4,6 +4,8 @@ import copy
 import io
 import json
 import math
+import pickle
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,13 +18,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import make_folder, only_writer, printable, write_atomic
+from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.files import make_folder, only_writer, printable, sweep_temporary, write_atomic
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input
+from reid_data.segment.small_net import BUNDLED, bundled_weights, choose_device
 from reid_data.segment.train_samples import Bank, Mixture, make_batch
 from reid_data.segmenter_optimizer import SegmenterOptimizer
+from reid_data.segmenter_training_bank import Sources, bank_digest, build_bank, sources_digest
 
+BANK = "bank"
 STATE = "state.pt"
 LOG = "log.jsonl"
 UNLABELLED = 0.10
@@ -36,9 +41,9 @@ class TrainSettings:
 
     `rate` is AdamW's peak learning rate, `matrix_rate` Muon's for the inner convolutions (0: AdamW moves them, too), `warmup`
     the share of the steps until the peak, `weight_decay` that of all weights but biases and norms, `average` the decay of
-    the averaged weights, `trust_after` the share of the steps after which UNLABELLED applies, `start` a weights file to
-    fine-tune. `bf16`: passes in bfloat16 on a processor (a GPU always does): 1.6 times as fast where it has avx512_bf16
-    or AMX, slower elsewhere.
+    the averaged weights, `trust_after` the share of the steps after which UNLABELLED applies, `start` a bundled network's
+    name or a weights file to fine-tune. `bf16`: passes in bfloat16 on a processor (a GPU always does): 1.6 times as fast
+    where it has avx512_bf16 or AMX, slower elsewhere.
     """
 
     steps: int = 6000
@@ -94,6 +99,30 @@ def mask_loss(logits: Tensor, target: Tensor, *, forgive: bool = False) -> Tenso
     return loss.mean()
 
 
+def train_segmenter(
+    work: Path,
+    sources: Sources,
+    settings: TrainSettings,
+    *,
+    workers: int = 1,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[PedestrianNet, Bank]:
+    """Gather the sources in `work`/bank, then `train` in `work`; the folded average and the bank.
+
+    The same call goes on where a stopped one was. Raises EnvironmentFault, before anything is touched, when `work` holds a run
+    with other settings or other pictures, InputError for sources that cannot be used.
+    """
+    choose_device(device)
+    _network(settings)  # a bad start file shows now
+    make_folder(work)
+    with only_writer(work):
+        _refuse_other(_read_state(work / STATE), settings, sources_digest(sources), work)
+        sweep_temporary(work)
+        bank = build_bank(work / BANK, sources, workers)
+        return train(work / BANK, work, settings, workers=workers, device=device, progress=progress), bank
+
+
 def train(
     bank: Path,
     folder: Path,
@@ -106,43 +135,35 @@ def train(
 ) -> PedestrianNet:
     """Train on the bank in `bank`; state and log go to `folder`, from which a stopped run continues. Returns the folded average.
 
-    The result depends on `settings`, the bank and the device's arithmetic alone, not on `workers` or interruptions. Only
-    `steps` may differ from the stopped run's (then the schedule bends at that step). Raises EnvironmentFault when other
-    settings do.
+    The result depends on `settings`, the bank, the kind of device and torch's number of threads, not on `workers`; on a
+    processor not on interruptions either (a GPU's sums may round differently from run to run). Of the settings only
+    `steps` may differ from the stopped run's (then the schedule bends at that step), and not be less than it has done.
+    Raises EnvironmentFault when others do, UsageError when the loss is no longer a number.
     """
     make_folder(folder)
-    with only_writer(folder):
-        state = _resume(folder, settings, device)
-        began, first = time.monotonic(), state.step
-        for images, masks in _batches(bank, settings, state.step, workers):
-            loss = _step(state, images, masks, settings, device)
-            state.step += 1
-            if state.step % checkpoint_every == 0 or state.step == settings.steps:
-                _save(folder, state, settings)
-                speed = (state.step - first) * settings.batch / (time.monotonic() - began)
-                _log(
-                    folder,
-                    {
-                        "step": state.step,
-                        "steps": settings.steps,
-                        "loss": round(loss, 4),
-                        "samples_per_s": round(speed, 1),
-                    },
-                )
-            if progress is not None:
-                progress(state.step, settings.steps)
+    digest = bank_digest(bank)
+    state = _resume(folder, settings, digest, device)
+    began, first = time.monotonic(), state.step
+    for images, masks in _batches(bank, settings, state.step, workers):
+        loss = _step(state, images, masks, settings, device)
+        if not math.isfinite(loss):
+            raise UsageError(f"the loss is not a number after {state.step} steps. Lower --rate and --matrix-rate.")
+        state.step += 1
+        if state.step % checkpoint_every == 0 or state.step == settings.steps:
+            _save(folder, state, settings, digest)
+            speed = (state.step - first) * settings.batch / (time.monotonic() - began)
+            _log(
+                folder,
+                {
+                    "step": state.step,
+                    "steps": settings.steps,
+                    "loss": round(loss, 4),
+                    "samples_per_s": round(speed, 1),
+                },
+            )
+        if progress is not None:
+            progress(state.step, settings.steps)
     return fold_norms(copy.deepcopy(state.averaged).cpu().float())
-
-
-def averaged_so_far(folder: Path) -> PedestrianNet:
-    """The folded averaged network of a run that may still be under way. Raises InputError when there is none."""
-    saved = _read_state(folder / STATE)
-    if saved is None:
-        raise InputError(f"'{printable(folder)}' holds no training state yet.")
-    settings = TrainSettings(**saved["settings"])
-    net = _network(settings)
-    net.load_state_dict(saved["averaged"])
-    return fold_norms(net)
 
 
 def _batches(bank: Path, settings: TrainSettings, first: int, workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -191,13 +212,18 @@ def _average(state: State, decay: float) -> None:
 def _network(settings: TrainSettings) -> PedestrianNet:
     """A new network, or the one to fine-tune (which has no batch norms left)."""
     if settings.start:
-        return load_weights(Path(settings.start)).requires_grad_(True)
+        return load_weights(start_path(settings.start)).requires_grad_(True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return PedestrianNet()
 
 
-def _resume(folder: Path, settings: TrainSettings, device: str) -> State:
+def start_path(start: str) -> Path:
+    """The weights file that `TrainSettings.start` names: a bundled network's name, or a path."""
+    return bundled_weights(start) if start in BUNDLED else Path(start).expanduser()
+
+
+def _resume(folder: Path, settings: TrainSettings, bank: str, device: str) -> State:
     net = _network(settings).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = SegmenterOptimizer(
         net, rate=settings.rate, matrix_rate=settings.matrix_rate, weight_decay=settings.weight_decay
@@ -206,30 +232,59 @@ def _resume(folder: Path, settings: TrainSettings, device: str) -> State:
     saved = _read_state(folder / STATE)
     if saved is None:
         return state
-    _refuse_other(saved["settings"], asdict(settings), folder)
-    net.load_state_dict(saved["net"])
-    state.averaged.load_state_dict(saved["averaged"])
-    optimizer.load_state_dict(saved["optimizer"])
+    _refuse_other(saved, settings, bank, folder)
+    try:
+        net.load_state_dict(saved["net"])
+        state.averaged.load_state_dict(saved["averaged"])
+        optimizer.load_state_dict(saved["optimizer"])
+    except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise _damaged(folder / STATE) from error
     state.step = saved["step"]
     return state
 
 
-def _refuse_other(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    different = sorted(key for key in wanted if key != "steps" and found.get(key) != wanted[key])
+def _refuse_other(saved: dict[str, Any] | None, settings: TrainSettings, bank: str, folder: Path) -> None:
+    """Raise unless the run whose state was saved may go on with these settings and the bank of this digest."""
+    if saved is None:
+        return
+    found, wanted = saved["settings"], asdict(settings)
+    different = [
+        f"{key} {found.get(key)!r} (now {wanted[key]!r})"
+        for key in sorted(wanted)
+        if key != "steps" and found.get(key) != wanted[key]
+    ]
+    if saved["bank"] != bank:
+        different.append("the pictures, their masks or the number of synthetic crops (now others)")
+    if settings.steps < saved["step"]:
+        different.append(f"{saved['step']} steps done (now {settings.steps} wanted)")
     if different:
-        listed = ", ".join(f"{key} {found.get(key)!r} (now {wanted[key]!r})" for key in different)
         raise EnvironmentFault(
-            f"'{printable(folder)}' holds a run with other settings: {listed}. Give the same, or another --work folder."
+            f"'{printable(folder)}' holds a run with other settings: {', '.join(different)}. Give the same, or another --work "
+            "folder."
         )
 
 
 def _read_state(path: Path) -> dict[str, Any] | None:
+    """A saved state, None when there is none. Raises EnvironmentFault for a file that is no such state."""
     if not path.exists():
         return None
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        good = {"net", "averaged", "optimizer", "step", "settings", "bank"} <= set(saved)
+    except (OSError, RuntimeError, ValueError, TypeError, EOFError, struct.error, pickle.UnpicklingError) as error:
+        raise _damaged(path) from error
+    if not good:
+        raise _damaged(path)
+    return dict(saved)
 
 
-def _save(folder: Path, state: State, settings: TrainSettings) -> None:
+def _damaged(path: Path) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"'{printable(path)}' is not the state of such a training. Remove it to begin anew, or choose another --work folder."
+    )
+
+
+def _save(folder: Path, state: State, settings: TrainSettings, bank: str) -> None:
     buffer = io.BytesIO()
     torch.save(
         {
@@ -238,6 +293,7 @@ def _save(folder: Path, state: State, settings: TrainSettings) -> None:
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "settings": asdict(settings),
+            "bank": bank,
         },
         buffer,
     )

@@ -4,7 +4,8 @@ Readers yield (image, mask of the people, mask of the one person); the bank scal
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from scipy.io import loadmat
 
-from reid_data.errors import InputError
+from reid_data.errors import ImageError, InputError
 from reid_data.files import make_folder, printable, replacing, settings_digest, write_json
 from reid_data.images import SUFFIXES, read_image, read_mask
 from reid_data.masks import largest_part
@@ -27,6 +28,9 @@ DRAWN_PART = 50
 
 PLACE_EVERY = 4
 """One empty synthetic place for so many synthetic crops."""
+
+NOTE = "bank.json"
+"""Written last: a bank without it is unfinished."""
 
 MIN_BODY = 100
 EMPTY_PER_PHOTO = 12
@@ -74,13 +78,13 @@ def penn_fudan_photos(folder: Path, *, held_out: bool) -> Iterator[Photo]:
             raise InputError(f"'{printable(folder)}' lacks PedMasks/{path.stem}_mask.png. Unpack Penn-Fudan again.")
         plane = plane if plane.ndim == 2 else plane[..., 0]
         persons = [plane == label for label in range(1, int(plane.max()) + 1)]
-        yield Photo(path.stem, read_image(str(path)), plane > 0, [one for one in persons if one.any()])
+        yield Photo(path.stem, _read(path, read_image), plane > 0, [one for one in persons if one.any()])
 
 
 def ccp_photos(folder: Path) -> Iterator[Photo]:
     """The pixel-annotated photographs of clothing-co-parsing (one person each; label 0 is the background)."""
     for path in sorted((folder / "annotations" / "pixel-level").glob("*.mat")):
-        image = read_image(str(folder / "photos" / f"{path.stem}.jpg"))
+        image = _read(folder / "photos" / f"{path.stem}.jpg", read_image)
         people = loadmat(path)["groundtruth"] > 0
         if people.shape == image.shape[:2]:
             yield Photo(path.stem, image, people, [largest_part(people)] if people.any() else [])
@@ -95,12 +99,25 @@ def own_photos(folder: Path) -> Iterator[Photo]:
         mask_path = (masks / path.relative_to(folder)).with_suffix(".png")
         if not mask_path.exists():
             continue
-        image, mask = read_image(str(path)), read_mask(str(mask_path)) > 0.5
-        if mask.shape != image.shape[:2]:
+        image, alpha = _read(path, read_image), _read(mask_path, read_mask)
+        if alpha.shape != image.shape[:2]:
             raise InputError(
-                f"the mask of '{printable(path)}' has another size: {mask.shape}, expected {image.shape[:2]}."
+                f"the mask of '{printable(path)}' has another size: {alpha.shape}, expected {image.shape[:2]}."
             )
+        if 0 < alpha.max() < 2 / 255:
+            raise InputError(
+                f"the mask '{printable(mask_path)}' has no larger value than 1: expected 0 (background) to 255 (the person)."
+            )
+        mask = alpha > 0.5
         yield Photo(path.stem, image, mask, [mask] if mask.any() else [])
+
+
+def _read(path: Path, reader: Callable[[str], np.ndarray]) -> np.ndarray:
+    """What `reader` makes of a file; an error names it."""
+    try:
+        return reader(str(path))
+    except ImageError as error:
+        raise InputError(f"'{printable(path)}' {error}. Mend or remove it.") from error
 
 
 def _sorted_images(folder: Path, *, recursive: bool = False) -> list[Path]:
@@ -156,14 +173,30 @@ def empty_patches(photo: Photo, rng: np.random.Generator, wanted: int, smallest:
             )
 
 
-def build_bank(folder: Path, sources: Sources, workers: int) -> Bank:
-    """The bank for these sources in `folder`, made if it is not there yet (another one is replaced).
+def sources_digest(sources: Sources) -> str:
+    """Changes with every picture or mask of the sources (name, size, time of change), not with where they lie."""
+    folders = {name: getattr(sources, name) for name in ("penn_fudan", "ccp", "own")}
+    stamps = {name: _stamps(Path(folder)) for name, folder in folders.items() if folder}
+    return settings_digest({"drawn": sources.drawn, "seed": sources.seed, "version": 1, **stamps})
 
-    Raises InputError when the sources hold no person at all.
+
+def _stamps(folder: Path) -> list[tuple[str, int, int]]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    states = ((path, path.stat()) for path in files)
+    return [(printable(path.relative_to(folder)), state.st_size, state.st_mtime_ns) for path, state in states]
+
+
+def build_bank(folder: Path, sources: Sources, workers: int) -> Bank:
+    """The bank for these sources in `folder`, made if it is not there yet (another or a damaged one is replaced).
+
+    Raises InputError when the sources hold no person at all, or `own` none.
     """
-    note, settings = folder / "bank.json", asdict(sources)
-    if note.exists() and json.loads(note.read_text()).get("digest") == settings_digest(settings):
-        return Bank.open(folder)
+    note, digest = folder / NOTE, sources_digest(sources)
+    if bank_digest(folder) == digest:
+        try:
+            return Bank.open(folder)
+        except (OSError, ValueError, EOFError):
+            logging.getLogger(__name__).info("the bank in %s is damaged and made anew", printable(folder))
     make_folder(folder)
     note.unlink(missing_ok=True)
     people, boxes, labels, empty = _gather(sources)
@@ -179,10 +212,16 @@ def build_bank(folder: Path, sources: Sources, workers: int) -> Bank:
     drawn = list(ordered_map(draw_part, tasks, workers, chunk=1))
     _save(folder, "drawn", np.concatenate([np.empty((0, *SIZE, 4), np.uint8), *(crops for crops, _ in drawn)]))
     _save(folder, "places", np.concatenate([np.empty((0, *SIZE, 3), np.uint8), *(places for _, places in drawn)]))
-    write_json(
-        note, {"digest": settings_digest(settings), "sources": settings, "people": len(people), "empty": len(empty)}
-    )
+    write_json(note, {"digest": digest, "sources": asdict(sources), "people": len(people), "empty": len(empty)})
     return Bank.open(folder)
+
+
+def bank_digest(folder: Path) -> str:
+    """The `sources_digest` of the finished bank in `folder`; '' if there is none."""
+    try:
+        return str(json.loads((folder / NOTE).read_bytes())["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _gather(
@@ -211,6 +250,11 @@ def _gather(
                 boxes.append(box)
                 labels.append(label)
             empty.extend(empty_patches(photo, rng, wanted))
+    if sources.own and (not labels or labels[-1] != len(readers) - 1):
+        raise InputError(
+            f"'{printable(sources.own)}' holds no picture with a mask of a person. Expected PICTURE.jpg beside "
+            "masks/PICTURE.png, 0 to 255, the same size."
+        )
     return people, boxes, labels, empty
 
 

@@ -9,8 +9,9 @@ from reid_data.datasets.folder import read_csv, read_identity_folders
 from reid_data.datasets.list_files import read_cuhk03, read_msmt17, read_pku
 from reid_data.datasets.named_files import read_named_files
 from reid_data.datasets.spec import DatasetSpec
-from reid_data.errors import InputError, unknown_name
+from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import printable
+from reid_data.manifest import MASK_TABLE
 from reid_data.records import SPLIT_FOLDERS, Card, ReidDataset
 
 DUKE_NOTICE = (
@@ -104,8 +105,8 @@ DATASETS: dict[str, DatasetSpec] = {
 
 
 def is_path(name: str) -> bool:
-    """Whether `name` is meant as a path: it has a slash, or ends in .csv."""
-    return "/" in name or os.sep in name or name.lower().endswith(".csv")
+    """Whether `name` is meant as a path: it has a slash, is `.` or `..`, or ends in .csv."""
+    return "/" in name or name in (".", "..") or os.sep in name or name.lower().endswith(".csv")
 
 
 def find_dataset(name: str, data_root: Path) -> Path:
@@ -129,7 +130,8 @@ def find_dataset(name: str, data_root: Path) -> Path:
             f"'{name}' is not below the data root '{printable(data_root)}'. Looked for {places}. Put your copy there, or say where it "
             "is with --data-root or REID_DATA, or give its path."
         )
-    raise unknown_name("data set", name, {*DATASETS, *found_names(data_root)})
+    error = unknown_name("data set", name, {*DATASETS, *found_names(data_root)})
+    raise UsageError(f"{error} A folder is given as a path: './{name}'.") if Path(name).is_dir() else error
 
 
 def found_names(data_root: Path) -> list[str]:
@@ -145,6 +147,8 @@ def found_names(data_root: Path) -> list[str]:
 
 
 def _looks_like_a_set(folder: Path) -> bool:
+    if (folder / MASK_TABLE).is_file():  # masks of a set lie in the set's own split folders
+        return False
     return (folder / CARD_FILE).is_file() or any((folder / part).is_dir() for part in SPLIT_FOLDERS.values())
 
 

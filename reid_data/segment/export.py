@@ -18,18 +18,17 @@ from reid_data.files import (
     only_writer,
     printable,
     require_space,
-    settings_digest,
+    sweep_temporary,
     write_atomic,
 )
 from reid_data.images import SUFFIXES, encode_mask, encode_png
+from reid_data.manifest import MASK_TABLE
 from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
+from reid_data.segment.precomputed import MASK_FOLDER
 from reid_data.segment.survey import batches_of, masked_batches
-
-TABLE = "masks.jsonl"
-"""One row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons."""
 
 BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
 
@@ -45,22 +44,28 @@ class ExportSettings:
     mirror: bool = False
 
 
-def list_crops(root: Path) -> list[Record]:
-    """A record per picture below `root`, sorted by path; hidden files and folders are passed over.
+def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
+    """A record per picture below `root`, sorted by path, and the number of files passed over because of their suffix.
 
-    Raises InputError when there is none, or when two names would give the same mask file.
+    Hidden files and folders, `masks/` and `plates/` of `root` itself, `out` and other folders that this module wrote are
+    left out. Raises InputError when there is no picture.
     """
-    names = []
+    names, others = [], 0
     for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        names += [
-            PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix()
-            for name in files
-            if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-        ]
+        folders[:] = sorted(name for name in folders if not _is_output(Path(parent, name), root, out))
+        pictures = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        others += sum(not name.startswith(".") for name in files) - len(pictures)
+        names += [PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix() for name in pictures]
     if not names:
         raise InputError(f"no pictures below '{printable(root)}': expected files that end in {', '.join(SUFFIXES)}.")
-    return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)]
+    return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)], others
+
+
+def _is_output(folder: Path, root: Path, out: Path | None) -> bool:
+    """Whether a folder below `root` holds no pictures to segment: hidden, masks, plates, or written by `export_masks`."""
+    if folder.name.startswith(".") or (folder.parent == root and folder.name in (MASK_FOLDER, "plates")):
+        return True
+    return folder.resolve() == (out.resolve() if out else None) or (folder / MASK_TABLE).is_file()
 
 
 def output_name(record: Record) -> str:
@@ -79,27 +84,43 @@ def export_masks(
 ) -> Counter[str]:
     """Write a mask (or cut-out) per record below `out`, sub-folders kept, then `masks.jsonl`. Returns verdict -> pictures.
 
-    The bytes do not depend on `workers`. Made masks are kept in the cache, so a second run is quick. Raises
-    EnvironmentFault if `out` holds anything that this function did not write, InputError if two pictures share a name.
+    `masks.jsonl` has one row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons. The bytes do
+    not depend on `workers` nor on what an earlier call with the same settings left: its files that are no longer asked for
+    are removed. Made masks are kept in the cache, so a second run is quick (but for `mirror`). Raises EnvironmentFault if
+    `out` holds anything that this function did not write or files of another segmenter or kind, InputError if two
+    pictures would become the same file.
     """
     _refuse_same_names(records)
+    header = _header(segmenter, settings, records)
     with only_writer(out):
-        _refuse_foreign(out)
+        earlier = _earlier_files(out, header)
         require_space(out, len(records) * BYTES_PER_IMAGE[settings.kind])
         make_folder(out)
-        write_atomic(out / TABLE, _header(segmenter, settings))
+        sweep_temporary(out)
+        if not (out / MASK_TABLE).exists():
+            write_atomic(out / MASK_TABLE, _line(header))
         rows = []
         for row in _rows(records, out, segmenter, settings, workers):
             rows.append(row)
             progress(len(rows), len(records))
-        lines = "".join(json.dumps(row, ensure_ascii=True) + "\n" for row in rows)
-        write_atomic(out / TABLE, _header(segmenter, settings) + lines.encode("ascii"))
+        for name in earlier - {row["file"] for row in rows if "file" in row}:
+            (out / name).unlink(missing_ok=True)
+        write_atomic(out / MASK_TABLE, b"".join(_line(row) for row in [header, *rows]))
     return Counter(str(row["verdict"]) for row in rows)
 
 
-def _header(segmenter: Segmenter, settings: ExportSettings) -> bytes:
-    header = {"segmenter": segmenter.name, "digest": settings_digest(asdict(settings)), **asdict(settings)}
-    return (json.dumps({"row": "header", "command": "segment", **header}) + "\n").encode("ascii")
+def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Record]) -> dict[str, Any]:
+    return {
+        "row": "header",
+        "command": "segment",
+        "segmenter": segmenter.name,
+        "segmenter_digest": segmenter.digest(records),
+        **asdict(settings),
+    }
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    return (json.dumps(row, ensure_ascii=True) + "\n").encode("ascii")
 
 
 def _refuse_same_names(records: Sequence[Record]) -> None:
@@ -113,16 +134,30 @@ def _refuse_same_names(records: Sequence[Record]) -> None:
         seen[name] = record.name
 
 
-def _refuse_foreign(out: Path) -> None:
+def _earlier_files(out: Path, header: dict[str, Any]) -> set[str]:
+    """Names of the files that earlier calls with the same settings wrote into `out`; raises for anything else in there."""
     if not out.exists():
-        return
-    if out.is_dir():
-        held = [name for name in os.listdir(out) if not name.startswith(TEMPORARY_PREFIX)]
-        if not held or TABLE in held:
-            return
-    raise EnvironmentFault(
-        f"'{printable(out)}' is there already and holds no '{TABLE}' of this command; it is left alone. Choose another --out."
-    )
+        return set()
+    held = [name for name in os.listdir(out) if not name.startswith(TEMPORARY_PREFIX)] if out.is_dir() else ["."]
+    if not held:
+        return set()
+    if MASK_TABLE not in held:
+        raise EnvironmentFault(
+            f"'{printable(out)}' is there already and holds no '{MASK_TABLE}' of this command; it is left alone. Choose another --out."
+        )
+    try:
+        found, *rows = [json.loads(line) for line in (out / MASK_TABLE).read_bytes().splitlines()]
+        files = {str(row["file"]) for row in rows if "file" in row}
+    except (ValueError, TypeError) as error:
+        raise EnvironmentFault(
+            f"'{printable(out / MASK_TABLE)}' is damaged. Remove '{printable(out)}', or choose another --out."
+        ) from error
+    different = [key for key in ("segmenter", "segmenter_digest", "kind") if found.get(key) != header[key]]
+    if different:
+        raise EnvironmentFault(
+            f"'{printable(out)}' holds masks made with other settings ({', '.join(different)}). Remove it, or choose another --out."
+        )
+    return {name for name in files if ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute()}
 
 
 def _rows(
@@ -155,6 +190,7 @@ def _mirror_agreements(segmenter: Segmenter, found: Sequence[Masked | Unusable])
 def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agreement: float | None) -> dict[str, Any]:
     name = output_name(one.record)
     if isinstance(one, Unusable):
+        (out / name).unlink(missing_ok=True)
         return {"row": "image", "name": one.record.name, "verdict": "failed", "reasons": [one.reason]}
     quality, reasons = one.quality, list(one.verdict.reasons)
     if agreement is not None:

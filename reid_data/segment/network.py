@@ -117,8 +117,12 @@ def fold_norms(net: PedestrianNet) -> PedestrianNet:
 
 
 def save_weights(net: PedestrianNet, path: Path, about: dict[str, str]) -> None:
-    """Write a folded network as half-precision safetensors; `about` (terms, recipe, ...) becomes its metadata."""
+    """Write a folded network as half-precision safetensors; `about` (terms, recipe, ...) becomes its metadata.
+
+    Raises InputError when a weight is not finite in half precision: such a network finds nobody.
+    """
     state = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
+    _refuse_not_finite(state, path)
     write_atomic(path, _with_sorted_header(save(state, {"format": FORMAT, **about})))
 
 
@@ -138,9 +142,7 @@ def load_weights(path: Path) -> PedestrianNet:
             found = (file.metadata() or {}).get("format")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
-        raise EnvironmentFault(
-            f"segmenter weights '{printable(path)}' are missing. Reinstall the package, or choose another --segmenter."
-        ) from error
+        raise EnvironmentFault(f"there are no segmenter weights at '{printable(path)}'. Mend the path.") from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"'{printable(path)}' is not a readable safetensors file: {error}.") from error
     if found != FORMAT:
@@ -148,11 +150,20 @@ def load_weights(path: Path) -> PedestrianNet:
             f"'{printable(path)}' holds no pedestrian segmenter: its format is {found!r}, expected {FORMAT!r}. "
             "Make one with 'reid-data train-segmenter'."
         )
+    _refuse_not_finite(state, path)
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"'{printable(path)}' does not fit this network: {error}") from error
     return net.requires_grad_(False)
+
+
+def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
+    bad = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if bad:
+        raise InputError(
+            f"'{printable(path)}': the weights '{bad[0]}' are not all finite numbers. Train again with a lower --rate."
+        )
 
 
 def read_about(path: Path) -> dict[str, str]:

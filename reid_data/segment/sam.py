@@ -21,7 +21,7 @@ from reid_data.masks import judge
 from reid_data.records import Record
 from reid_data.segment.central import central_person
 from reid_data.segment.sam_weights import checked_weights
-from reid_data.segment.small_net import SmallSegmenter, choose_device
+from reid_data.segment.small_net import SmallSegmenter, choose_device, other_arithmetic
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -68,10 +68,9 @@ class SamSegmenter:
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`. Reads the whole weights file to check it."""
         _, sha = checked_weights(self.model, self.weights)
-        judge_digest = SmallSegmenter().digest() if self.judge_with_small else ""
-        return settings_digest(
-            {"name": "sam", "model": self.model, "weights": sha, "judge": judge_digest, "version": 1}
-        )
+        judge_digest = SmallSegmenter(device=self.device).digest() if self.judge_with_small else ""
+        settings = {"name": "sam", "model": self.model, "weights": sha, "judge": judge_digest, "version": 1}
+        return settings_digest(settings | other_arithmetic(self.device))
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are soft and hold one person."""
@@ -91,12 +90,13 @@ class SamSegmenter:
 def load_sam(model: str, weights: str, device: str) -> "Sam":
     """The network, its weights checked against the known sha256, on `device`. Raises EnvironmentFault."""
     path, _ = checked_weights(model, weights)
-    sam = _registry()[model]()
+    sam = sam_registry()[model]()
     sam.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return sam.eval().requires_grad_(False).to(device)
 
 
-def _registry() -> dict[str, Any]:
+def sam_registry() -> dict[str, Any]:
+    """The package's networks by name; raises EnvironmentFault where the package is missing."""
     try:
         from segment_anything import sam_model_registry
     except ImportError as error:
@@ -120,6 +120,9 @@ def find_candidates(sam: "Sam", images: Sequence[np.ndarray], batch: int = ENCOD
         for number, part in enumerate(parts):
             assert waiting is not None
             pixels, sizes = waiting.result()
+            if sam.device.type == "cuda":  # passes of one size round alike, whatever else is in the call
+                pixels = np.concatenate([pixels, np.zeros((batch - len(part), *pixels.shape[1:]), np.uint8)])
+                sizes += [(side, side)] * (batch - len(part))
             if number + 1 < len(parts):
                 waiting = pool.submit(enlarge_all, parts[number + 1], side)
             found.extend(_one_batch(sam, pixels, sizes, part))

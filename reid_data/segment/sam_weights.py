@@ -1,6 +1,8 @@
 """Segment Anything's published weights: where they come from, what they hash to, where they lie. Fetched only on request."""
 
+import http.client
 import os
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -18,7 +20,8 @@ MODELS: dict[str, tuple[str, str]] = {
 }
 """Model -> (published file, sha256). Apache-2.0, facebookresearch/segment-anything."""
 
-SIZE_LIMIT = 3_000_000_000
+SIZES = {"vit_b": 400_000_000, "vit_l": 1_300_000_000, "vit_h": 2_600_000_000}
+"""Bytes to make room for, and at most to accept."""
 
 
 def model_of(path: Path) -> str | None:
@@ -68,28 +71,29 @@ def fetch_weights(model: str, progress: Callable[[int, int], None] = lambda done
     if path.is_file():
         return checked_weights(model, "")[0]
     name, expected = MODELS[model]
-    require_space(path.parent, SIZE_LIMIT)
-    try:
-        with replacing(path) as temporary:
-            _download(BASE + name, temporary, progress)
-            got = sha256_file(temporary)
-            if got != expected:
-                raise EnvironmentFault(
-                    f"{BASE + name} gave a file with sha256 {got}, expected {expected}; it was discarded. Try again."
-                )
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise EnvironmentFault(
-            f"cannot fetch {BASE + name}: {error}. Copy the file to '{printable(path)}' from elsewhere, or choose --segmenter small."
-        ) from error
+    require_space(path.parent, SIZES[model])
+    with replacing(path) as temporary:
+        try:
+            _download(BASE + name, temporary, SIZES[model], progress)
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
+            raise EnvironmentFault(
+                f"cannot fetch {BASE + name}: {error}. Copy the file to '{printable(path)}' from elsewhere, or choose "
+                "--segmenter small."
+            ) from error
+        got = sha256_file(temporary)
+        if got != expected:
+            raise EnvironmentFault(
+                f"{BASE + name} gave a file with sha256 {got}, expected {expected}; it was discarded. Try again."
+            )
     return path
 
 
-def _download(url: str, target: Path, progress: Callable[[int, int], None]) -> None:
+def _download(url: str, target: Path, limit: int, progress: Callable[[int, int], None]) -> None:
     with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
         total, done = int(answer.headers.get("Content-Length") or 0), 0
         while piece := answer.read(1 << 20):
             file.write(piece)
             done += len(piece)
-            if done > SIZE_LIMIT:
-                raise EnvironmentFault(f"{url} sends more than {SIZE_LIMIT / 1e9:.0f} GB; stopped.")
+            if done > limit:
+                raise EnvironmentFault(f"{url} sends more than {limit / 1e9:.1f} GB; stopped.")
             progress(done, total)

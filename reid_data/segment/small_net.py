@@ -1,6 +1,7 @@
 """The bundled segmenters: a small network on the processor (one thread per process) or a GPU."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,12 +13,14 @@ import cv2
 import numpy as np
 import torch
 
-from reid_data.errors import EnvironmentFault
-from reid_data.files import settings_digest, sha256_file
+from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.files import printable, settings_digest, sha256_file
 from reid_data.masks import judge
 from reid_data.records import Record
 from reid_data.segment.central import central_person
 from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
+
+BUNDLED = ("small", "small-synth")
 
 BATCH = 32
 """Pictures per pass on the processor."""
@@ -26,7 +29,8 @@ PAD_TO = 16
 """The last pass is filled up to a multiple of it: very small passes take other kernels, which round differently, and the same
 picture shall give the same mask whatever else is in the call."""
 
-GPU_BATCH = 256
+GPU_BATCH = 64
+"""Pictures per pass on a GPU; a smaller pass is filled up, for the same reason."""
 
 
 def bundled_weights(name: str) -> Path:
@@ -56,12 +60,12 @@ class SmallSegmenter:
     @property
     def batch(self) -> int:
         """See `Segmenter`."""
-        return 16 if self.resolved_device == "cpu" else 64
+        return 16 if self.resolved_device == "cpu" else GPU_BATCH
 
     @property
     def path(self) -> Path:
         """The weights file."""
-        return Path(self.weights) if self.weights else bundled_weights(self.name)
+        return Path(self.weights).expanduser() if self.weights else bundled_weights(self.name)
 
     @property
     def resolved_device(self) -> str:
@@ -69,10 +73,9 @@ class SmallSegmenter:
         return choose_device(self.device)
 
     def digest(self, records: Sequence[Record] = ()) -> str:
-        """See `Segmenter`; the content of the weights counts, not where they lie."""
-        return settings_digest(
-            {"name": "pedestrian-net", "weights": _sha256(self.path), "flip": self.flip, "version": 1}
-        )
+        """See `Segmenter`; the content of the weights counts, not where they lie. A GPU rounds differently, so it counts, too."""
+        settings = {"name": "pedestrian-net", "weights": _sha256(self.path), "flip": self.flip, "version": 1}
+        return settings_digest(settings | other_arithmetic(self.device))
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are soft and hold one person; crops of any size are seen at (128, 64)."""
@@ -84,24 +87,37 @@ class SmallSegmenter:
     def chances(self, images: Sequence[np.ndarray]) -> np.ndarray:
         """(N, 128, 64) float32: the network's raw answer to each (H, W, 3) uint8 RGB picture."""
         device = self.resolved_device
-        batch = BATCH if device == "cpu" else GPU_BATCH
-        padded = -len(images) % PAD_TO if device == "cpu" else 0
+        batch, whole = (BATCH, PAD_TO) if device == "cpu" else (GPU_BATCH, GPU_BATCH)
+        padded = -len(images) % whole
         small = np.zeros((len(images) + padded, *SIZE, 3), np.uint8)
         for row, image in enumerate(images):
             small[row] = reduce(image)
         with one_thread(device):
-            return predict(_network(str(self.path), device), small, flip=self.flip, batch=batch)[: len(images)]
+            return predict(_network(str(self.path), _sha256(self.path), device), small, flip=self.flip, batch=batch)[
+                : len(images)
+            ]
 
 
 def choose_device(wanted: str) -> str:
-    """`auto` -> `cuda` where there is one, else `cpu`; raises EnvironmentFault for CUDA without a device."""
+    """`auto` -> `cuda` where there is one, else `cpu`; raises UsageError for other names than auto, cpu, cuda and cuda:N,
+    EnvironmentFault for CUDA without such a device."""
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
+        raise UsageError(f"--device '{wanted}': expected auto, cpu, cuda or cuda:N.")
+    number = int(wanted.partition(":")[2] or 0)
+    if wanted != "cpu" and not (torch.cuda.is_available() and number < torch.cuda.device_count()):
         raise EnvironmentFault(
-            f"--device {wanted}: this machine has no usable CUDA device. Choose --device auto or cpu."
+            f"--device {wanted}: this machine has no such CUDA device (it has {torch.cuda.device_count()}). Choose --device "
+            "auto or cpu."
         )
     return wanted
+
+
+def other_arithmetic(device: str) -> dict[str, str]:
+    """What a mask cache's key needs besides the settings: nothing for the processor, the kind of device for others."""
+    kind = choose_device(device).partition(":")[0]
+    return {} if kind == "cpu" else {"device": kind}
 
 
 def reduce(image: np.ndarray) -> np.ndarray:
@@ -136,13 +152,16 @@ def one_thread(device: str) -> Iterator[None]:
 
 
 @cache
-def _network(path: str, device: str) -> PedestrianNet:
+def _network(path: str, sha256: str, device: str) -> PedestrianNet:
+    """The network in a file whose content is `sha256`: a file that changes is read again."""
     return load_weights(Path(path)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _sha256(path: Path) -> str:
     if not path.is_file():
-        load_weights(path)
+        raise EnvironmentFault(
+            f"there are no segmenter weights at '{printable(path)}'. Mend the path, or reinstall the package if it is a bundled file."
+        )
     state = os.stat(path)
     return _sha256_of(str(path), state.st_mtime_ns, state.st_size)
 

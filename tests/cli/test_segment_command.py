@@ -111,6 +111,58 @@ def test_mirror_agreement_lowers_the_quality_of_a_one_sided_mask(
     assert [row["quality"] for row in table(out) if row["row"] == "image"] == [0.8] * 4
 
 
+def test_masks_and_own_output_are_not_taken_for_pictures(crops: Path) -> None:
+    out = crops / "cut" / "outs"
+    for _ in range(2):
+        result = run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", 1)
+        assert [row["name"] for row in table(out)[1:]] == ["a/one.png", "a/two.png", "b/deep/three.png", "four.png"]
+    assert "1 other files" in result.stderr
+    other = crops.parent / "other"
+    run("segment", crops, "--out", other, "--segmenter", "grabcut", "--workers", 1)
+    assert len(table(other)) == 1 + 4, "the output of the first call lies in the folder"
+    same = run("segment", crops, "--out", crops, "--segmenter", "grabcut")
+    assert isinstance(same.exception, UsageError)
+
+
+def test_output_does_not_depend_on_what_was_there(crops: Path, tmp_path: Path) -> None:
+    out, fresh = tmp_path / "out", tmp_path / "fresh"
+    arguments = ("--segmenter", "grabcut", "--workers", 1)
+    run("segment", crops, "--out", out, *arguments)
+    (crops / "a" / "one.png").write_bytes(b"\x89PNG broken")
+    (out / ".tmp-1-2").write_bytes(b"left by a killed run")
+    for folder in (out, fresh):
+        run("segment", crops, "--out", folder, *arguments, "--limit", 3)
+    names = [sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) for folder in (out, fresh)]
+    assert names[0] == names[1] == ["a/two.png", "b/deep/three.png", "masks.jsonl"]
+    assert (out / "masks.jsonl").read_bytes() == (fresh / "masks.jsonl").read_bytes()
+    other = run("segment", crops, "--out", out, *arguments, "--as", "rgba")
+    assert isinstance(other.exception, EnvironmentFault)
+    assert "(kind)" in str(other.exception)
+
+
+def test_masks_on_disk_must_be_there_and_are_not_judged(crops: Path, tmp_path: Path) -> None:
+    result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "precomputed", "--judge")
+    assert isinstance(result.exception, UsageError)
+    move_masks(crops)
+    result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "precomputed", "--workers", 1)
+    assert isinstance(result.exception, InputError)
+    assert "no masks for" in str(result.exception)
+
+
+def test_masks_of_a_set_are_no_set(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "data" / "mine" / "bounding_box_train"
+    root.mkdir(parents=True)
+    for number in (1, 2):
+        (root / f"000{number}_c1s1_000001_00.png").write_bytes((crops / "four.png").read_bytes())
+    assert run("segment", "mine", "--data-root", root.parent.parent, "--segmenter", "grabcut").exception is None
+    assert (root.parent.parent / "mine-masks" / "masks.jsonl").is_file()
+    listed = run("list", "--data-root", root.parent.parent, "--json")
+    assert "mine-masks" not in listed.stdout
+    monkeypatch.chdir(tmp_path)
+    hint = run("segment", "crops", "--data-root", root.parent.parent)
+    assert "./crops" in str(hint.exception)
+
+
 def test_a_foreign_folder_is_left_alone(crops: Path, tmp_path: Path) -> None:
     move_masks(crops)
     out = tmp_path / "out"
@@ -148,6 +200,20 @@ def test_own_weights_segment(crops: Path, tmp_path: Path) -> None:
     )
     assert result.exception is None
     assert len(table(out)) == 5
+
+
+def test_training_refuses_a_bad_output_before_it_gathers_anything(crops: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("years of work")
+    for out in (thesis, crops):
+        result = run("train-segmenter", "--out", out, "--work", tmp_path / "work", "--own", crops, "--device", "cpu")
+        assert isinstance(result.exception, EnvironmentFault)
+        assert "is left alone" in str(result.exception)
+    arguments = ("--out", tmp_path / "new" / "mine.safetensors", "--own", crops, "--device", "cpu")
+    result = run("train-segmenter", *arguments, "--start", "smal")
+    assert "'smal'" in str(result.exception)
+    assert thesis.read_text() == "years of work"
+    assert not (tmp_path / "work").exists()
 
 
 def test_training_on_own_masks_from_end_to_end(crops: Path, tmp_path: Path) -> None:

@@ -177,6 +177,19 @@ def test_masks_keep_their_256_levels(tmp_path):
     np.testing.assert_allclose(read_mask(str(tmp_path / "mask.png")), alpha, atol=1e-6)
 
 
+def test_masks_are_transparency_or_eight_bit_grey(tmp_path):
+    alpha = np.linspace(0, 1, 256, dtype=np.float32).reshape(16, 16)
+    plane = np.rint(alpha * 255).astype(np.uint8)
+    path = tmp_path / "mask.png"
+    path.write_bytes(encode_png(np.dstack([random_image(1, (16, 16)), plane])))
+    np.testing.assert_allclose(read_mask(str(path)), alpha, atol=1e-6)
+    path.write_bytes(encode_png(np.dstack([plane] * 3)))
+    np.testing.assert_allclose(read_mask(str(path)), alpha, atol=1e-6)
+    path.write_bytes(saved(Image.fromarray(plane.astype(np.uint16) * 257), "PNG"))
+    with pytest.raises(ImageError, match="8-bit PNG"):
+        read_mask(str(path))
+
+
 def test_resize_is_pillows_bicubic_and_leaves_the_right_size_alone():
     image = random_image(9, (40, 20))
     expected = np.asarray(Image.fromarray(image).resize((10, 30), Image.Resampling.BICUBIC))

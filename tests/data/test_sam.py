@@ -3,7 +3,9 @@
 import hashlib
 import os
 from functools import partial
+from http.client import BadStatusLine
 from pathlib import Path
+from urllib.error import URLError
 
 import cv2
 import numpy as np
@@ -172,7 +174,7 @@ def test_segment_end_to_end_with_checked_tiny_weights(tmp_path: object, monkeypa
     path = f"{tmp_path}/tiny.pth"
     torch.save(tiny_sam().state_dict(), path)
     monkeypatch.setitem(sam_weights.MODELS, "vit_b", ("tiny.pth", sha256_file(path)))
-    monkeypatch.setattr(sam_module, "_registry", lambda: {"vit_b": partial(tiny_sam, 1)})
+    monkeypatch.setattr(sam_module, "sam_registry", lambda: {"vit_b": partial(tiny_sam, 1)})
     segmenter = sam_module.SamSegmenter("vit_b", path, "cpu", judge_with_small=False)
     records = [Record("r", f"{index}.jpg", 1, 1, "train") for index in range(3)]
     images = [np.random.default_rng(index).integers(0, 256, (96, 40, 3), np.uint8) for index in range(3)]
@@ -214,6 +216,24 @@ def test_fetch_keeps_nothing_of_a_wrong_file_and_all_of_the_right_one(
     assert path.read_bytes() == b"right"
     monkeypatch.setattr(sam_weights.urllib.request, "urlopen", None)
     assert sam_weights.fetch_weights("vit_b") == path
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [URLError("Name or service not known"), TimeoutError("slow"), ConnectionResetError("reset"), BadStatusLine("x")],
+)
+def test_fetch_without_a_network_says_what_to_do(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def refuse(url: str, timeout: float) -> None:
+        raise fault
+
+    monkeypatch.setenv("REID_CACHE", str(tmp_path))
+    monkeypatch.setattr(sam_weights, "require_space", lambda *_: None)
+    monkeypatch.setattr(sam_weights.urllib.request, "urlopen", refuse)
+    with pytest.raises(EnvironmentFault, match=r"cannot fetch https:.*Copy the file to '.*b.*pth'"):
+        sam_weights.fetch_weights("vit_b")
+    assert list(sam_weights.cache_folder("weights").iterdir()) == []
 
 
 @pytest.mark.skipif("REID_SAM_WEIGHTS" not in os.environ, reason="set REID_SAM_WEIGHTS to a published weights file")

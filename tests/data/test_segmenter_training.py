@@ -12,8 +12,8 @@ import torch
 
 from reid_data import segmenter_training as training
 from reid_data import segmenter_training_bank as banks
-from reid_data.errors import EnvironmentFault, InputError
-from reid_data.images import encode_mask, encode_png
+from reid_data.errors import EnvironmentFault, InputError, UsageError
+from reid_data.images import encode_mask, encode_png, read_mask
 from reid_data.segment.network import SIZE, save_weights
 from reid_data.segment.train_samples import (
     BODY,
@@ -205,7 +205,7 @@ def test_a_bank_is_kept_and_made_anew_for_other_sources(own: Path, bank: Path) -
 
 def test_nothing_to_learn_from_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"no person.*--synthetic"):
+    with pytest.raises(InputError, match="no picture with a mask of a person"):
         banks.build_bank(tmp_path / "bank", banks.Sources(own=str(tmp_path / "empty")), 1)
     with pytest.raises(InputError, match="is not a folder"):
         banks.build_bank(tmp_path / "bank", banks.Sources(own=str(tmp_path / "missing")), 1)
@@ -249,9 +249,61 @@ def test_other_settings_do_not_continue_a_run(bank: Path, tmp_path: Path) -> Non
     training.train(bank, tmp_path / "run", replace(TINY, steps=1))
     with pytest.raises(EnvironmentFault, match=r"rate 0.004 \(now 0.1\)"):
         training.train(bank, tmp_path / "run", replace(TINY, rate=0.1))
-    assert training.averaged_so_far(tmp_path / "run")
-    with pytest.raises(InputError, match="no training state"):
-        training.averaged_so_far(tmp_path / "nowhere")
+    training.train(bank, tmp_path / "run", replace(TINY, steps=2))
+    with pytest.raises(EnvironmentFault, match=r"2 steps done \(now 1 wanted\)"):
+        training.train(bank, tmp_path / "run", replace(TINY, steps=1))
+
+
+def test_corrected_masks_are_not_taken_for_the_old_ones(own: Path, tmp_path: Path) -> None:
+    sources, settings = banks.Sources(own=str(own)), replace(TINY, steps=1)
+    training.train_segmenter(tmp_path / "work", sources, settings)
+    kept = (tmp_path / "work" / "bank" / "people.npy").read_bytes()
+    training.train_segmenter(tmp_path / "work", sources, settings)
+    mask = own / "masks" / "a" / "0.png"
+    mask.write_bytes(encode_mask(1 - read_mask(str(mask))))
+    with pytest.raises(EnvironmentFault, match="the pictures, their masks"):
+        training.train_segmenter(tmp_path / "work", sources, settings)
+    assert (tmp_path / "work" / "bank" / "people.npy").read_bytes() == kept, "a refused call touches nothing"
+    moved = own.rename(own.with_name("moved"))
+    assert banks.sources_digest(banks.Sources(own=str(moved))) != banks.sources_digest(
+        banks.Sources(own=str(moved), seed=1)
+    )
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", b"PK\x03\x04junk"])
+def test_a_damaged_state_is_named(bank: Path, tmp_path: Path, damage: bytes) -> None:
+    training.train(bank, tmp_path / "run", replace(TINY, steps=1))
+    whole = (tmp_path / "run" / "state.pt").read_bytes()
+    (tmp_path / "run" / "state.pt").write_bytes(damage or whole[: len(whole) // 2])
+    with pytest.raises(EnvironmentFault, match=r"state.pt' is not the state of such a training"):
+        training.train(bank, tmp_path / "run", TINY)
+
+
+def test_a_damaged_bank_is_made_again(own: Path, bank: Path) -> None:
+    whole = (bank / "people.npy").read_bytes()
+    (bank / "people.npy").write_bytes(whole[: len(whole) // 2])
+    banks.build_bank(bank, banks.Sources(own=str(own)), 1)
+    assert (bank / "people.npy").read_bytes() == whole
+
+
+def test_a_loss_that_is_no_number_stops_the_run(bank: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="Lower --rate"):
+        training.train(bank, tmp_path / "run", replace(TINY, steps=40, rate=1e30, warmup=0.01))
+
+
+def test_own_pictures_without_people_or_with_label_masks_are_errors(own: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "one.png").write_bytes(encode_png(np.zeros((60, 30, 3), np.uint8)))
+    with pytest.raises(InputError, match="no picture with a mask of a person"):
+        banks.build_bank(tmp_path / "bank", banks.Sources(own=str(bare), drawn=2), 1)
+    (bare / "masks").mkdir()
+    (bare / "masks" / "one.png").write_bytes(encode_png(np.ones((60, 30), np.uint8)))
+    with pytest.raises(InputError, match=r"one.png' has no larger value than 1"):
+        banks.build_bank(tmp_path / "bank", banks.Sources(own=str(bare)), 1)
+    (bare / "one.png").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"bare/one.png' is not a"):
+        banks.build_bank(tmp_path / "bank", banks.Sources(own=str(bare)), 1)
 
 
 def test_training_learns_and_fine_tuning_starts_where_it_ended(bank: Path, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_digest_follows_content_and_flip_not_place(weights: Path, tmp_path: Path
 def test_hostile_and_missing_files_are_errors_with_a_remedy(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    with pytest.raises(EnvironmentFault, match=r"missing.*another --segmenter"):
+    with pytest.raises(EnvironmentFault, match="no segmenter weights"):
         load_weights(tmp_path / "none.safetensors")
     bad = tmp_path / "bad.safetensors"
     bad.write_bytes(b"\xff" * 100)
@@ -146,6 +146,38 @@ def test_hostile_and_missing_files_are_errors_with_a_remedy(tmp_path: Path) -> N
     save_file({"x": torch.zeros(1)}, bad, {"format": "pedestrian-net 1"})
     with pytest.raises(InputError, match="does not fit"):
         load_weights(bad)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    net = fold_norms(PedestrianNet())
+    with torch.no_grad():
+        net.head.bias.fill_(1e6)  # infinite in half precision
+    with pytest.raises(InputError, match=r"'head.bias' are not all finite"):
+        save_weights(net, tmp_path / "bad.safetensors", {})
+    from safetensors.torch import save_file
+
+    state = {name: tensor.contiguous() for name, tensor in fold_norms(PedestrianNet()).state_dict().items()}
+    state["head.bias"] = torch.full_like(state["head.bias"], float("nan"))
+    save_file(state, tmp_path / "nan.safetensors", {"format": "pedestrian-net 1"})
+    with pytest.raises(InputError, match=r"'head.bias' are not all finite"):
+        load_weights(tmp_path / "nan.safetensors")
+
+
+def test_a_weights_file_that_changes_is_read_again(tmp_path: Path) -> None:
+    path, images, found = tmp_path / "mine.safetensors", crops(2), []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        save_weights(fold_norms(PedestrianNet()), path, {})
+        segmenter = SmallSegmenter("small", str(path), device="cpu")
+        found.append((segmenter.digest(), segmenter.chances(images)))
+    assert found[0][0] != found[1][0]
+    assert np.abs(found[0][1] - found[1][1]).max() > 0.001
+
+
+@pytest.mark.parametrize("name", ["gpu", "mps", "CUDA", "", "cuda:", "cuda:x"])
+def test_other_devices_are_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match=r"expected auto, cpu, cuda or cuda:N"):
+        choose_device(name)
 
 
 def test_cuda_without_a_device_is_refused() -> None:
