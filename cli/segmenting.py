@@ -104,7 +104,7 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
         raise UsageError("--out is the folder of the pictures itself. Give another.")
     records, others = list_crops(folder, target)
     if others:
-        say(f"Notice: {others:,} other files below '{printable(folder)}' are passed over (no JPEG, PNG or BMP suffix).")
+        say(f"Notice: passed over below '{printable(folder)}', no JPEG, PNG or BMP suffix: {others:,}")
     return records, target
 
 
