@@ -1,6 +1,6 @@
 """What each composition step buys: a table of judges, and a picture.
 
-    python benchmarks/composite_steps.py FG BG [--data-root data] [--segmenter grabcut] [--limit 100] [--picture FILE]
+    python benchmarks/composite_steps.py FG BG [--data-root data] [--segmenter small] [--limit 100] [--picture FILE]
 
 The steps are added one after the other to the plain cut-out. Columns: seam ratio and old background left in the rim (see
 docs/composites.md), means over the images; the row `source` judges the source images themselves. The picture shows the
@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("fg")
     parser.add_argument("bg")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
-    parser.add_argument("--segmenter", default="grabcut")
+    parser.add_argument("--segmenter", default="small")
     parser.add_argument("--limit", type=int, default=100)
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
