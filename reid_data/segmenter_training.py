@@ -135,7 +135,8 @@ def train(
 ) -> PedestrianNet:
     """Train on the bank in `bank`; state and log go to `folder`, from which a stopped run continues. Returns the folded average.
 
-    The result depends on `settings`, the bank, the kind of device and torch's number of threads, not on `workers`; on a
+    The caller sees to it that nobody else trains in `folder` (`only_writer`), as `train_segmenter` does. The result depends
+    on `settings`, the bank, the kind of device and torch's number of threads, not on `workers`; on a
     processor not on interruptions either (a GPU's sums may round differently from run to run). Of the settings only
     `steps` may differ from the stopped run's (then the schedule bends at that step), and not be less than it has done.
     Raises EnvironmentFault when others do, UsageError when the loss is no longer a number.
