@@ -44,13 +44,13 @@ def contact_sheet(strips: Sequence[Strip], titles: Sequence[str] = TITLES, colum
     sheet = np.full((CAPTION + rows * height, columns * width, 3), 255, np.uint8)
     for column in range(min(columns, len(strips))):
         for number, title in enumerate(titles):
-            _write(sheet, title, column * width + number * (CELL[1] + GAP), CAPTION - 4)
+            _write(sheet, title, column * width + number * (CELL[1] + GAP), CAPTION - 4, CELL[1])
     for index, strip in enumerate(strips):
         top, left = CAPTION + index // columns * height, index % columns * width
         for number, picture in enumerate(strip.pictures):
             x = left + number * (CELL[1] + GAP)
             sheet[top : top + CELL[0], x : x + CELL[1]] = _fit(picture)
-        _write(sheet, strip.caption, left, top + CELL[0] + CAPTION - 4)
+        _write(sheet, strip.caption, left, top + CELL[0] + CAPTION - 4, width - GAP)
     return sheet
 
 
@@ -65,9 +65,14 @@ def _fit(picture: np.ndarray) -> np.ndarray:
     return cell
 
 
-def _write(sheet: np.ndarray, text: str, x: int, y: int) -> None:
+def _write(sheet: np.ndarray, text: str, x: int, y: int, room: int) -> None:
+    """Draw `text` from (x, y) on, cut to `room` pixels."""
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.33
     plain = text.encode("ascii", "replace").decode()
-    cv2.putText(sheet, plain, (x + 1, y), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (40, 40, 40), 1, cv2.LINE_AA)
+    fitting = plain
+    while cv2.getTextSize(fitting, font, size, 1)[0][0] > room:
+        fitting = fitting.removesuffix("...")[:-1] + "..."
+    cv2.putText(sheet, fitting, (x + 1, y), font, size, (40, 40, 40), 1, cv2.LINE_AA)
 
 
 @dataclass(frozen=True)
