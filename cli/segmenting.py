@@ -1,6 +1,7 @@
 """`reid-data` commands around segmenters: masks of a folder, training the small network, fetching SAM's weights."""
 
 import json
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,11 +97,11 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
         if dataset.card.notice:
             say(f"Notice: {dataset.card.notice}")
         return dataset.records, out or data_root / f"{source}-masks"
-    folder = Path(source).expanduser().resolve()
+    folder = Path(os.path.abspath(Path(source).expanduser()))
     if not folder.is_dir():
         raise InputError(f"'{printable(folder)}' is not a folder. Give a folder of crops or the name of a set.")
     target = out or folder.with_name(f"{folder.name}-masks")
-    if target.resolve() == folder:
+    if target.resolve() == folder.resolve():
         raise UsageError("--out is the folder of the pictures itself. Give another.")
     records, others = list_crops(folder, target)
     if others:
@@ -217,12 +218,22 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
     )
     recipe = asdict(settings) | {"people": len(bank.people), "synthetic": len(bank.drawn)}
     about = {
-        "terms": options["terms"]
-        or ("ask the owners of the photographs" if len(bank.people) else "CC0-1.0: synthetic pictures only"),
+        "terms": options["terms"] or _terms(settings.start, photographs=len(bank.people) > 0),
         "recipe": json.dumps(recipe | {"start": Path(settings.start).name}, sort_keys=True),
     }
     save_weights(net, out, about)
     click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB). Use it: reid-data segment FOLDER --weights {out}")
+
+
+def _terms(start: str, *, photographs: bool) -> str:
+    """What is said of the weights where the user says nothing: the terms of the network they began as, and of the pictures."""
+    from reid_data.segment.network import read_about
+    from reid_data.segmenter_training import start_path
+
+    own = "ask the owners of the photographs" if photographs else "CC0-1.0: synthetic pictures only"
+    if not start:
+        return own
+    return f"begun as a network with these terms: {read_about(start_path(start)).get('terms', 'unknown')}; then {own}"
 
 
 def _refuse_foreign_file(out: Path) -> None:

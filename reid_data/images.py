@@ -112,13 +112,17 @@ def read_record(record: Record) -> np.ndarray:
 
 
 def read_mask(path: str) -> np.ndarray:
-    """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency if it has one. Raises ImageError."""
+    """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency where that says anything.
+
+    Raises ImageError.
+    """
     data = read_bytes(path)
     plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
     if plane is None or plane.dtype != np.uint8:
         raise ImageError("is not a readable 8-bit PNG mask")
     if plane.ndim == 3:
-        plane = plane[..., 3] if plane.shape[2] == 4 else cv2.cvtColor(plane, cv2.COLOR_BGR2GRAY)
+        seen_through = plane.shape[2] == 4 and plane[..., 3].min() < 255
+        plane = plane[..., 3] if seen_through else cv2.cvtColor(plane[..., :3], cv2.COLOR_BGR2GRAY)
     return plane.astype(np.float32) / 255
 
 

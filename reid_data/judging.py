@@ -14,7 +14,7 @@ from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import PlanSettings, Task, make_plan
 from reid_data.errors import ImageError, InputError
 from reid_data.images import decode_image, encode_jpeg, read_image, read_mask
-from reid_data.manifest import Row
+from reid_data.manifest import MASK_TABLE, Row
 from reid_data.masks import iou
 from reid_data.plate_files import fit_plate, read_plate
 from reid_data.plate_set import is_plate_set
@@ -131,8 +131,11 @@ def judge_by_truth(these: Composites, segmenter: Segmenter) -> dict[str, Judged]
 
 
 def true_mask(record: Record) -> np.ndarray | None:
-    """The exact mask that a synthetic set keeps beside its pictures, (H, W) float32; None if there is none."""
+    """The exact mask that a synthetic set keeps beside its pictures, (H, W) float32; None if there is none, or only a
+    segmenter's."""
     path = Path(record.root, MASK_FOLDER, PurePosixPath(record.name).with_suffix(".png"))
+    if Path(record.root, MASK_FOLDER, MASK_TABLE).exists():
+        return None
     try:
         return read_mask(str(path))
     except ImageError:

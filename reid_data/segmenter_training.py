@@ -148,7 +148,9 @@ def train(
     for images, masks in _batches(bank, settings, state.step, workers):
         loss = _step(state, images, masks, settings, device)
         if not math.isfinite(loss):
-            raise UsageError(f"the loss is not a number after {state.step} steps. Lower --rate and --matrix-rate.")
+            raise UsageError(
+                f"the loss is not a number after {state.step} steps. Lower --rate and --matrix-rate, in another --work folder."
+            )
         state.step += 1
         if state.step % checkpoint_every == 0 or state.step == settings.steps:
             _save(folder, state, settings, digest)

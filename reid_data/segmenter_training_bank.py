@@ -181,7 +181,7 @@ def sources_digest(sources: Sources) -> str:
 
 
 def _stamps(folder: Path) -> list[tuple[str, int, int]]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (*SUFFIXES, ".mat") and path.is_file())
     states = ((path, path.stat()) for path in files)
     return [(printable(path.relative_to(folder)), state.st_size, state.st_mtime_ns) for path, state in states]
 

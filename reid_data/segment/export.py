@@ -97,24 +97,28 @@ def export_masks(
         require_space(out, len(records) * BYTES_PER_IMAGE[settings.kind])
         make_folder(out)
         sweep_temporary(out)
-        if not (out / MASK_TABLE).exists():
-            write_atomic(out / MASK_TABLE, _line(header))
+        planned = sorted(earlier | {output_name(record) for record in records}, key=os.fsencode)
+        write_atomic(
+            out / MASK_TABLE, b"".join(map(_line, [header, *({"row": "planned", "file": it} for it in planned)]))
+        )
         rows = []
         for row in _rows(records, out, segmenter, settings, workers):
             rows.append(row)
             progress(len(rows), len(records))
-        for name in earlier - {row["file"] for row in rows if "file" in row}:
+        for name in set(planned) - {row["file"] for row in rows if "file" in row}:
             (out / name).unlink(missing_ok=True)
-        write_atomic(out / MASK_TABLE, b"".join(_line(row) for row in [header, *rows]))
+        write_atomic(out / MASK_TABLE, b"".join(map(_line, [header, *rows])))
     return Counter(str(row["verdict"]) for row in rows)
 
 
 def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Record]) -> dict[str, Any]:
+    """What the files depend on; masks on disk may change, so they have no digest (but asking for it finds missing ones)."""
+    digest = segmenter.digest(records)
     return {
         "row": "header",
         "command": "segment",
         "segmenter": segmenter.name,
-        "segmenter_digest": segmenter.digest(records),
+        "segmenter_digest": digest if segmenter.cached else "",
         **asdict(settings),
     }
 
@@ -148,11 +152,11 @@ def _earlier_files(out: Path, header: dict[str, Any]) -> set[str]:
     try:
         found, *rows = [json.loads(line) for line in (out / MASK_TABLE).read_bytes().splitlines()]
         files = {str(row["file"]) for row in rows if "file" in row}
-    except (ValueError, TypeError) as error:
+        different = [key for key in ("segmenter", "segmenter_digest", "kind") if found.get(key) != header[key]]
+    except (ValueError, TypeError, AttributeError) as error:
         raise EnvironmentFault(
             f"'{printable(out / MASK_TABLE)}' is damaged. Remove '{printable(out)}', or choose another --out."
         ) from error
-    different = [key for key in ("segmenter", "segmenter_digest", "kind") if found.get(key) != header[key]]
     if different:
         raise EnvironmentFault(
             f"'{printable(out)}' holds masks made with other settings ({', '.join(different)}). Remove it, or choose another --out."
@@ -190,7 +194,6 @@ def _mirror_agreements(segmenter: Segmenter, found: Sequence[Masked | Unusable])
 def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agreement: float | None) -> dict[str, Any]:
     name = output_name(one.record)
     if isinstance(one, Unusable):
-        (out / name).unlink(missing_ok=True)
         return {"row": "image", "name": one.record.name, "verdict": "failed", "reasons": [one.reason]}
     quality, reasons = one.quality, list(one.verdict.reasons)
     if agreement is not None:

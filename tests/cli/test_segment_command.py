@@ -140,6 +140,52 @@ def test_output_does_not_depend_on_what_was_there(crops: Path, tmp_path: Path) -
     assert "(kind)" in str(other.exception)
 
 
+def test_files_of_a_killed_run_do_not_stay(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from reid_data.segment import export
+
+    out, arguments = tmp_path / "out", ("--segmenter", "grabcut", "--workers", 1)
+    real, written = export._write_one, []
+
+    def stop_at_the_third(*given: object) -> object:
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        written.append(given)
+        return real(*given)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "_write_one", stop_at_the_third)
+        assert CliRunner().invoke(app, ["segment", str(crops), "--out", str(out), *map(str, arguments)]).exit_code != 0
+    assert len(list(out.rglob("*.png"))) == 2
+    assert run("segment", crops, "--out", out, *arguments, "--limit", 1).exception is None
+    assert [path.name for path in out.rglob("*.png")] == ["one.png"]
+    assert [row["row"] for row in table(out)] == ["header", "image"]
+
+
+def test_corrected_masks_on_disk_may_be_exported_again(crops: Path, tmp_path: Path) -> None:
+    arguments = ("--out", tmp_path / "out", "--segmenter", "precomputed", "--workers", 1)
+    assert run("segment", crops, *arguments).exception is None
+    (crops / "masks" / "four.png").write_bytes(encode_mask(np.ones((64, 32), np.float32)))
+    assert run("segment", crops, *arguments).exception is None
+    assert np.asarray(Image.open(tmp_path / "out" / "four.png")).min() == 255
+
+
+def test_a_damaged_table_is_named(crops: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for damage in ("[]\n", "{", "", '{"row": "header"}\n[1]\n'):
+        (out / "masks.jsonl").write_text(damage)
+        result = run("segment", crops, "--out", out, "--segmenter", "grabcut")
+        assert isinstance(result.exception, EnvironmentFault)
+        assert "masks.jsonl' is damaged" in str(result.exception) or "other settings" in str(result.exception)
+
+
+def test_a_link_to_crops_has_its_masks_beside_the_link(crops: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link").symlink_to(crops)
+    run("segment", tmp_path / "elsewhere" / "link", "--segmenter", "grabcut", "--workers", 1)
+    assert (tmp_path / "elsewhere" / "link-masks" / "four.png").is_file()
+
+
 def test_masks_on_disk_must_be_there_and_are_not_judged(crops: Path, tmp_path: Path) -> None:
     result = run("segment", crops, "--out", tmp_path / "out", "--segmenter", "precomputed", "--judge")
     assert isinstance(result.exception, UsageError)
@@ -214,6 +260,21 @@ def test_training_refuses_a_bad_output_before_it_gathers_anything(crops: Path, t
     assert "'smal'" in str(result.exception)
     assert thesis.read_text() == "years of work"
     assert not (tmp_path / "work").exists()
+
+
+def test_fine_tuned_weights_keep_the_terms_of_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REID_CACHE", str(tmp_path / "cache"))
+    arguments = ("--synthetic", 2, "--steps", 1, "--batch", 2, "--workers", 1, "--device", "cpu")
+    out = tmp_path / "in" / "mine.safetensors"
+    for start in ((), ("--start", "small")):
+        assert (
+            run("train-segmenter", "--out", out, "--work", tmp_path / f"work{len(start)}", *arguments, *start).exception
+            is None
+        )
+        about = read_about(out)
+        assert about["terms"].startswith("begun as" if start else "CC0-1.0")
+        assert ("Penn-Fudan" in about["terms"]) is bool(start)
+        assert json.loads(about["recipe"])["start"] == (start[1] if start else "")
 
 
 def test_training_on_own_masks_from_end_to_end(crops: Path, tmp_path: Path) -> None:

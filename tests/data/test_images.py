@@ -183,6 +183,8 @@ def test_masks_are_transparency_or_eight_bit_grey(tmp_path):
     path = tmp_path / "mask.png"
     path.write_bytes(encode_png(np.dstack([random_image(1, (16, 16)), plane])))
     np.testing.assert_allclose(read_mask(str(path)), alpha, atol=1e-6)
+    path.write_bytes(encode_png(np.dstack([plane] * 3 + [np.full_like(plane, 255)])))
+    np.testing.assert_allclose(read_mask(str(path)), alpha, atol=1e-6)
     path.write_bytes(encode_png(np.dstack([plane] * 3)))
     np.testing.assert_allclose(read_mask(str(path)), alpha, atol=1e-6)
     path.write_bytes(saved(Image.fromarray(plane.astype(np.uint16) * 257), "PNG"))
