@@ -13,7 +13,7 @@ from segment_heldout import empty_crops, heldout_crops, scores
 
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
-from reid_data.segment.grabcut import GrabCutSegmenter
+from reid_data.segment.grabcut import SAMPLE, GrabCutSegmenter, fitted
 from reid_data.segment.sam import SamSegmenter
 from reid_data.segment.sam_weights import model_of
 from reid_data.segment.silhouette import mean_silhouette
@@ -30,9 +30,15 @@ class MeanMask:
         return [mean_silhouette() + 0.1] * len(images), [1.0] * len(images)
 
 
-def rows(weights: str, sam_weights: str) -> dict[str, Segmenter | MeanMask]:
-    """Name of each table row -> segmenter."""
-    named: dict[str, Segmenter | MeanMask] = {"mean": MeanMask(), "grabcut": GrabCutSegmenter()}
+def rows(weights: str, sam_weights: str, crops: np.ndarray) -> dict[str, Segmenter | MeanMask]:
+    """Name of each table row -> segmenter. GrabCut is fitted to some of the `crops`, without their masks, as to any set."""
+    plain = GrabCutSegmenter()
+    some = [crops[round(place)] for place in np.linspace(0, len(crops) - 1, SAMPLE)]
+    named: dict[str, Segmenter | MeanMask] = {
+        "mean": MeanMask(),
+        "grabcut": fitted(plain, some),
+        "grabcut plain": plain,
+    }
     for name in ("small", "small-synth"):
         if bundled_weights(name).is_file():
             named[name] = SmallSegmenter(name, device="cpu")
@@ -74,7 +80,7 @@ def main() -> None:
     wanted = [name for name in arguments.only.split(",") if name]
     print(f"{len(crops['clean'])} crops, {len(empty)} empty scenes")
     print("segmenter          clean  worst  >=.8   out2 | degr.  worst  >=.8   out2 | silent  pixels | img/CPU-s")
-    for name, segmenter in rows(arguments.weights, arguments.sam_weights).items():
+    for name, segmenter in rows(arguments.weights, arguments.sam_weights, crops["clean"]).items():
         if wanted and name.removesuffix(" flip") not in wanted:
             continue
         masks_of(segmenter, crops["clean"][:16])

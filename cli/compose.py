@@ -91,9 +91,11 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     from reid_data.build import build_composite
     from reid_data.datasets import load_dataset
     from reid_data.parallel import default_workers
+    from reid_data.segment.grabcut import adapted_to
 
-    settings, segmenter = _settings(options), _segmenter(options)
+    settings = _settings(options)
     people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
+    segmenter = adapted_to(_segmenter(options), people.train)
     for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
         say(f"Notice: {notice}")
     target = output_path(out, data_root)

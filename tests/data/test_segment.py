@@ -5,20 +5,21 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from reid_data.datasets import load_dataset
 from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.files import cache_folder, write_atomic
-from reid_data.images import encode_mask
+from reid_data.images import encode_mask, encode_png
 from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment import build_segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
-from reid_data.segment.grabcut import GrabCutSegmenter
+from reid_data.segment.grabcut import GrabCutSegmenter, adapted_to, fitted, scaled_silhouette
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.segment.silhouette import mean_silhouette
+from reid_data.segment.silhouette import draw_silhouette, mean_silhouette
 from reid_data.segment.survey import MaskInfo, survey
 from tests.data.people import ellipse_mask, person_picture, write_people_set
 
@@ -72,6 +73,61 @@ def test_grabcut_finds_a_figure_of_its_own_colour(size: tuple[int, int]) -> None
     assert set(np.unique(alpha)) <= {0.0, 1.0}
     assert iou(alpha > 0.5, mask) > 0.8
     assert quality > 0.7
+
+
+def framed(tall: float, wide: float, number: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Figures of that size in a noisy street, and their masks."""
+    height, width = mean_silhouette().shape
+    matrix = np.array([[wide, 0, width / 2 * (1 - wide)], [0, tall, height / 2 * (1 - tall)]])
+    images, masks = [], []
+    for seed in range(number):
+        rng = np.random.default_rng(seed)
+        mask = cv2.warpAffine(draw_silhouette(rng).astype(np.float32), matrix, (width, height)) > 0.5
+        image = cv2.GaussianBlur(rng.integers(60, 160, (height, width, 3)).astype(np.float32), (0, 0), 2)
+        image[mask] = rng.uniform(0, 255, 3) + rng.normal(0, 6, (mask.sum(), 3))
+        images.append(np.clip(image, 0, 255).astype(np.uint8))
+        masks.append(mask)
+    return images, masks
+
+
+def test_grabcut_is_fitted_to_how_a_set_frames_its_people() -> None:
+    plain, found = GrabCutSegmenter(), []
+    for tall, wide in ((0.8, 0.75), (1.0, 1.15)):
+        images, masks = framed(tall, wide, 12)
+        one = fitted(plain, images)
+        fit, base = (
+            np.mean([iou(alpha > 0.5, mask) for alpha, mask in zip(each.segment([], images)[0], masks, strict=True)])
+            for each in (one, plain)
+        )
+        assert fit > base - 0.01
+        assert fitted(one, images) == one
+        found.append(one)
+    loose, tight = found
+    assert loose.tall < 1
+    assert loose.tall * loose.wide < tight.tall * tight.wide
+    assert loose.digest() != plain.digest()
+
+
+def test_only_grabcut_is_adapted_and_unreadable_pictures_are_passed_over(tmp_path: Path) -> None:
+    images, _ = framed(0.8, 0.75, 3)
+    for number, image in enumerate(images):
+        (tmp_path / f"{number}.png").write_bytes(encode_png(image))
+    (tmp_path / "3.png").write_bytes(b"broken")
+    records = [Record(str(tmp_path), f"{number}.png", 1, 1, "train") for number in range(4)]
+    assert adapted_to(GrabCutSegmenter(), records) == fitted(GrabCutSegmenter(), images)
+    assert adapted_to(GrabCutSegmenter(), records[3:]) == GrabCutSegmenter()
+    other = CountingSegmenter()
+    assert adapted_to(other, records) is other
+    assert other.seen == 0
+
+
+def test_the_silhouettes_size_is_what_it_says() -> None:
+    assert np.array_equal(scaled_silhouette(1.0, 1.0), mean_silhouette())
+    solid, small = mean_silhouette() > 0.5, scaled_silhouette(0.82, 0.8) > 0.5
+    for axis, share in ((1, 0.82), (0, 0.8)):
+        assert np.ptp(np.flatnonzero(small.any(axis))) == pytest.approx(
+            share * np.ptp(np.flatnonzero(solid.any(axis))), abs=2
+        )
 
 
 def test_grabcut_depends_on_the_image_alone() -> None:
