@@ -17,7 +17,7 @@ from reid_data.segment.grabcut import SAMPLE, GrabCutSegmenter, fitted
 from reid_data.segment.sam import SamSegmenter
 from reid_data.segment.sam_weights import model_of
 from reid_data.segment.silhouette import mean_silhouette
-from reid_data.segment.small_net import SmallSegmenter, bundled_weights
+from reid_data.segment.small_net import BUNDLED, SmallSegmenter, bundled_weights
 
 SILENT = 0.02
 
@@ -39,7 +39,7 @@ def rows(weights: str, sam_weights: str, crops: np.ndarray) -> dict[str, Segment
         "grabcut": fitted(plain, some),
         "grabcut plain": plain,
     }
-    for name in ("small", "small-synth"):
+    for name in BUNDLED:
         if bundled_weights(name).is_file():
             named[name] = SmallSegmenter(name, device="cpu")
             named[f"{name} flip"] = SmallSegmenter(name, flip=True, device="cpu")

@@ -53,9 +53,9 @@ def _version(name: str) -> str:
 def _segmenters() -> list[str]:
     """The bundled networks with the terms of what they learnt from."""
     from reid_data.segment.network import read_about
-    from reid_data.segment.small_net import bundled_weights
+    from reid_data.segment.small_net import BUNDLED, bundled_weights
 
-    paths = {name: bundled_weights(name) for name in ("small", "small-synth")}
+    paths = {name: bundled_weights(name) for name in BUNDLED}
     return [
         f"{name}: {read_about(path).get('terms', 'unknown terms')}" for name, path in paths.items() if path.is_file()
     ]

@@ -142,7 +142,9 @@ def load_weights(path: Path) -> PedestrianNet:
             found = (file.metadata() or {}).get("format")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
     except FileNotFoundError as error:
-        raise EnvironmentFault(f"there are no segmenter weights at '{printable(path)}'. Mend the path.") from error
+        raise EnvironmentFault(
+            f"there are no segmenter weights at '{printable(path)}'. Mend the path, or reinstall the package if it is a bundled file."
+        ) from error
     except (SafetensorError, OSError) as error:
         raise InputError(f"'{printable(path)}' is not a readable safetensors file: {error}.") from error
     if found != FORMAT:

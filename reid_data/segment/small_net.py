@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from reid_data.errors import EnvironmentFault, UsageError
-from reid_data.files import printable, settings_digest, sha256_file
+from reid_data.files import settings_digest, sha256_file
 from reid_data.masks import judge
 from reid_data.records import Record
 from reid_data.segment.central import central_person
@@ -159,9 +159,7 @@ def _network(path: str, sha256: str, device: str) -> PedestrianNet:
 
 def _sha256(path: Path) -> str:
     if not path.is_file():
-        raise EnvironmentFault(
-            f"there are no segmenter weights at '{printable(path)}'. Mend the path, or reinstall the package if it is a bundled file."
-        )
+        load_weights(path)  # says what is wrong
     state = os.stat(path)
     return _sha256_of(str(path), state.st_mtime_ns, state.st_size)
 
