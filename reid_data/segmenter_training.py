@@ -42,7 +42,7 @@ class TrainSettings:
     `rate` is AdamW's peak learning rate, `matrix_rate` Muon's for the inner convolutions (0: AdamW moves them, too), `warmup`
     the share of the steps until the peak, `weight_decay` that of all weights but biases and norms, `average` the decay of
     the averaged weights, `trust_after` the share of the steps after which UNLABELLED applies, `start` a bundled network's
-    name or a weights file to fine-tune. `bf16`: passes in bfloat16 on a processor (a GPU always does): 1.6 times as fast
+    name or a weights file to fine-tune. `bf16`: passes in bfloat16 on a processor (a GPU always does): faster
     where it has avx512_bf16 or AMX, slower elsewhere.
     """
 
