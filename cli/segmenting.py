@@ -212,11 +212,11 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
             settings,
             workers=options["workers"] or default_workers(),
             device=device,
+            gathered=lambda bank: say(
+                f"{len(bank.people):,} people, {len(bank.drawn):,} synthetic crops, {len(bank.empty):,} empty places"
+            ),
             progress=progress,
         )
-    say(
-        f"Learnt from {len(bank.people):,} people, {len(bank.drawn):,} synthetic crops, {len(bank.empty):,} empty places"
-    )
     recipe = asdict(settings) | {"people": len(bank.people), "synthetic": len(bank.drawn)}
     about = {
         "terms": options["terms"] or _terms(settings.start, photographs=len(bank.people) > 0),

@@ -106,9 +106,10 @@ def train_segmenter(
     *,
     workers: int = 1,
     device: str = "cpu",
+    gathered: Callable[[Bank], None] = lambda bank: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[PedestrianNet, Bank]:
-    """Gather the sources in `work`/bank, then `train` in `work`; the folded average and the bank.
+    """Gather the sources in `work`/bank, call `gathered`, then `train` in `work`; the folded average and the bank.
 
     The same call goes on where a stopped one was. Raises EnvironmentFault, before anything is touched, when `work` holds a run
     with other settings or other pictures, InputError for sources that cannot be used.
@@ -120,6 +121,7 @@ def train_segmenter(
         _refuse_other(_read_state(work / STATE), settings, sources_digest(sources), work)
         sweep_temporary(work)
         bank = build_bank(work / BANK, sources, workers)
+        gathered(bank)
         return train(work / BANK, work, settings, workers=workers, device=device, progress=progress), bank
 
 
