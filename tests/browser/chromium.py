@@ -75,8 +75,10 @@ class Page:
         self.call("Emulation.setDeviceMetricsOverride", **size)
 
     def prefer(self, scheme: str) -> None:
-        """Pretend that the person prefers `light` or `dark`."""
+        """Pretend that the person prefers `light` or `dark`; returns when the page has been told (its listeners run before the
+        next frame is drawn, not at once)."""
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
 
     def screenshot(self, path: Path, *, whole: bool = False, clip: dict[str, float] | None = None) -> None:
         """Write a PNG of the window, of the whole page, or of the rectangle `clip` (x, y, width, height)."""
