@@ -28,8 +28,8 @@ from .settings import collect_settings, recipe_option, set_option, settings_opti
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
-    from reid_train.config import TrainSettings
-    from reid_train.results import RunResult
+    from reid_train.runs.result import RunResult
+    from reid_train.settings.train import TrainSettings
 
 runs_option = click.option(
     "--runs",
@@ -46,7 +46,7 @@ device_option = click.option(
 def training_sets(spec: str, data_root: Path, seed: int, limit: int | None) -> "list[ReidDataset]":
     """The sets of `--train A,B:0.3`: a part after a colon takes that share of the training images."""
     from reid_data.datasets import load_dataset
-    from reid_train.data import take_first, take_part
+    from reid_train.training.batches import take_first, take_part
 
     sets = []
     for entry in names_list(spec):
@@ -139,7 +139,7 @@ def fit(
     folder = runs / (name or "+".join(dataset.name.replace(":", "-") for dataset in sets))
     tests = test_sets(test_spec, data_root)
     if dry_run:
-        from reid_train.train import plan
+        from reid_train.training.fit import plan
 
         return _show_plan(plan(settings, sets, folder, device=device, data_root=data_root, processes=nproc), as_json)
     result = _train(settings, sets, folder, {"device": device, "workers": workers, "data_root": data_root}, nproc)
@@ -155,7 +155,7 @@ def _train(
     """Train in this process (one of several, if torchrun started it), or in `nproc` new ones."""
     if nproc is None or nproc == 1:
         return train_here(settings, sets, folder, how)
-    from reid_train.launch import launch
+    from reid_train.processes.launch import launch
 
     if "RANK" in os.environ:
         raise UsageError("--nproc starts the processes itself: leave it out under torchrun.")
@@ -164,7 +164,7 @@ def _train(
 
 def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Path, how: dict[str, Any]) -> "RunResult":
     """Train in this process; the first of several shows the progress."""
-    from reid_train import train
+    from reid_train.training import fit as train
 
     if int(os.environ.get("RANK", "0")) > 0:
         return train.fit(settings, sets, folder, **how)
@@ -174,7 +174,7 @@ def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Pat
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
     """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
-    from reid_train.diagnostics import load_test_set
+    from reid_data.compose.views import load_test_set
 
     sets = [load_test_set(entry, data_root) for entry in names_list(spec)]
     for dataset in sets:
@@ -195,11 +195,11 @@ def run_tests(
     changes: dict[str, Any],
 ) -> "RunResult":
     """Test the run on each set, with progress; `changes`: test settings that replace the run's own."""
-    from reid_train import train
+    from reid_train.testing import test as run_test
 
     for dataset in tests:
         with epoch_lines(), Progress(f"testing on {dataset.name}") as progress:
-            result = train.test(folder, dataset, device=device, workers=workers, progress=progress, changes=changes)
+            result = run_test(folder, dataset, device=device, workers=workers, progress=progress, changes=changes)
     return result
 
 

@@ -139,7 +139,7 @@ def setting_values(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
     Numbers with commas that make one value (`rerank=20,6,0.3`, `lr_step=20,40`) are not taken apart; a key that is
     repeated collects its values.
     """
-    from reid_train.config import fields, from_assignments
+    from reid_train.settings.train import fields, from_assignments
 
     found: dict[str, tuple[str, ...]] = {}
     for text in assignments:
@@ -164,7 +164,7 @@ def recipe_path(value: str | None) -> Path | None:
 
 
 def _children(folder: Path, machine: "Machine", jobs: int) -> Any:
-    from reid_train.matrix.children import Children
+    from reid_train.matrix.runner import Children
 
     return Children([sys.executable, "-c", SELF], folder, machine, jobs, say)
 

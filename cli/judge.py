@@ -16,7 +16,7 @@ from .tables import print_table
 if TYPE_CHECKING:
     import numpy as np
 
-    from reid_train.evaluate.compare import Comparison
+    from reid_train.evaluation.compare import Comparison
 
 
 @click.command()
@@ -40,8 +40,8 @@ def compare(
       reid-train compare base with-swap
       reid-train compare base-0,base-1,base-2 swap-0,swap-1,swap-2 --test market --json
     """
-    from reid_train.evaluate.compare import compare as compare_outcomes
-    from reid_train.evaluate.compare import read_outcome
+    from reid_train.evaluation.compare import compare as compare_outcomes
+    from reid_train.evaluation.compare import read_outcome
 
     sides = [[read_outcome(name, runs) for name in names_list(side)] for side in (first, second)]
     if not all(sides):
@@ -101,13 +101,13 @@ def evaluate_features(
     import numpy as np
 
     from reid_data.files import make_folder, write_json
-    from reid_train.evaluate.bootstrap import intervals
-    from reid_train.evaluate.expansion import expand_queries
-    from reid_train.evaluate.feature_files import read_features
-    from reid_train.evaluate.matching import scored_rows
-    from reid_train.evaluate.per_query import PER_QUERY_FILE, per_query_of, write_per_query
-    from reid_train.evaluate.protocol import evaluate
-    from reid_train.evaluate.rerank import RerankSettings
+    from reid_train.evaluation.bootstrap import intervals
+    from reid_train.evaluation.expansion import expand_queries
+    from reid_train.evaluation.matching import scored_rows
+    from reid_train.evaluation.per_query import PER_QUERY_FILE, per_query_of, write_per_query
+    from reid_train.evaluation.protocol import evaluate
+    from reid_train.evaluation.rerank import RerankSettings
+    from reid_train.features.files import read_features
 
     features = read_features(path)
     arrays = list(features.arrays())
@@ -188,9 +188,9 @@ def rank(
       reid-train rank --features market.safetensors --images data/market --out worst.png
     """
     from reid_data.images import write_image
-    from reid_train.evaluate.feature_files import read_features
-    from reid_train.evaluate.protocol import evaluate
-    from reid_train.evaluate.ranked_list import draw_lists, ranked_lists, worst_first
+    from reid_train.evaluation.protocol import evaluate
+    from reid_train.evaluation.ranked_list import draw_lists, ranked_lists, worst_first
+    from reid_train.features.files import read_features
 
     where = features or _cached_features(run, test, runs)
     values = read_features(where)

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from reid_data.errors import InputError, UsageError
-from reid_train.config import TrainSettings
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import TrainSettings
 
 from .fit import device_option, epoch_lines, finish, run_tests, runs_option, tell_unreadable, test_sets
 from .options import Progress, data_root_option, json_option, workers_option
@@ -48,7 +48,7 @@ def evaluate(
     if run is None or not tests or out is not None:
         raise UsageError("expected RUN and --test SET,..., or --features FILE (with --out FOLDER if you like).")
     folder = run_folder(run, runs)
-    from reid_train.results import read_result
+    from reid_train.runs.result import read_result
 
     result = read_result(folder)
     if result is None:
@@ -66,7 +66,7 @@ def _judge_file(
     as_json: bool,
     changes: dict[str, Any],
 ) -> int:
-    from reid_train.distributed import pick_device
+    from reid_train.processes.group import pick_device
 
     from .judge import evaluate_features, print_evaluation
 
@@ -124,7 +124,7 @@ def extract(
     """
     from reid_data.datasets import load_dataset
     from reid_data.files import make_folder
-    from reid_train.evaluate.feature_files import write_features
+    from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays, load_trained
 
     folder = run_folder(run, runs)
@@ -172,7 +172,7 @@ def temperatures(run: str, out: Path | None, runs: Path) -> None:
       reid-train fit --train market --classifier-norm project --temperature-schedule file:base.csv --name replay
     """
     from reid_data.files import write_atomic
-    from reid_train.run_folder import effective_temperatures
+    from reid_train.runs.folder import effective_temperatures
 
     text = effective_temperatures(run_folder(run, runs))
     if out is None:

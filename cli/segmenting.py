@@ -14,7 +14,7 @@ from .options import Progress, data_root_option, json_option, limit_option, say,
 if TYPE_CHECKING:
     from reid_data.records import Record
     from reid_data.segment.base import Segmenter
-    from reid_data.segmenter_training import TrainSettings
+    from reid_data.train_segmenter.run import TrainSettings
 
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 
@@ -59,8 +59,8 @@ def segment(
       reid-data segment ~/photos/crops --as rgba --out ~/photos/cutouts
     """
     from reid_data.errors import UsageError
+    from reid_data.export.masks import ExportSettings, export_masks
     from reid_data.parallel import default_workers
-    from reid_data.segment.export import ExportSettings, export_masks
     from reid_data.segment.grabcut import adapted_to
 
     records, target = _crops(source, data_root, out)
@@ -90,8 +90,8 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
     """The records behind a set's name or a folder, and the folder for their masks."""
     from reid_data.datasets import is_path, load_dataset
     from reid_data.errors import InputError, UsageError
+    from reid_data.export.masks import list_crops
     from reid_data.files import printable
-    from reid_data.segment.export import list_crops
 
     if not is_path(source):
         dataset = load_dataset(source, data_root)
@@ -196,8 +196,8 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
     from reid_data.parallel import default_workers
     from reid_data.segment.network import save_weights
     from reid_data.segment.small_net import choose_device
-    from reid_data.segmenter_training import train_segmenter as train
-    from reid_data.segmenter_training_bank import Sources
+    from reid_data.train_segmenter.bank import Sources
+    from reid_data.train_segmenter.run import train_segmenter as train
 
     _refuse_foreign_file(out)
     work = work or out.with_name(out.name + ".work")
@@ -229,7 +229,7 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
 def _terms(start: str, *, photographs: bool) -> str:
     """What is said of the weights where the user says nothing: the terms of the network they began as, and of the pictures."""
     from reid_data.segment.network import read_about
-    from reid_data.segmenter_training import start_path
+    from reid_data.train_segmenter.run import start_path
 
     own = "ask the owners of the photographs" if photographs else "CC0-1.0: synthetic pictures only"
     if not start:
@@ -259,7 +259,7 @@ def _refuse_foreign_file(out: Path) -> None:
 
 
 def _train_settings(options: dict[str, Any]) -> "TrainSettings":
-    from reid_data.segmenter_training import TrainSettings
+    from reid_data.train_segmenter.run import TrainSettings
 
     start = options["start"]
     people = options["penn_fudan"] or options["ccp"] or options["own"]

@@ -1,0 +1,1 @@
+"""Synthetic pedestrians in synthetic places, with exact masks and plates."""

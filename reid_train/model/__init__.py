@@ -1,0 +1,1 @@
+"""The network: backbone, pooling, neck, classifier, and the weights it starts from."""

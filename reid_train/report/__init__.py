@@ -1,0 +1,1 @@
+"""The matrix as one page, from the files that runs left behind."""

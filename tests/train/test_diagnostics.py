@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data.build import build_composite
-from reid_data.build_settings import CompositeSettings
+from reid_data.compose import views as diagnostics
+from reid_data.compose.build import build_composite
+from reid_data.compose.settings import CompositeSettings
+from reid_data.compose.views import content_digest, load_test_set, prepare_view
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, UsageError
 from reid_data.files import write_atomic
 from reid_data.images import encode_mask, read_record, resize, write_image
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_train import diagnostics, train
-from reid_train.diagnostics import content_digest, load_test_set, prepare_view
+from reid_train.testing import test as run_test
+from reid_train.training import fit as train
 from tests.conftest import random_image
 from tests.data.people import SIZE, ellipse_mask, tree, write_people_set
 
@@ -183,9 +185,7 @@ def test_a_run_is_tested_on_them_and_nothing_is_written_into_the_set(root: Path,
     steps: list[tuple[int, int]] = []
     for view in ("foreground", "background", "swap:scenes"):
         dataset = load_test_set(f"people@{view}", root)
-        result = train.test(
-            tmp_path / "run", dataset, device="cpu", workers=1, progress=lambda *step: steps.append(step)
-        )
+        result = run_test(tmp_path / "run", dataset, device="cpu", workers=1, progress=lambda *step: steps.append(step))
         entry = result.tests[f"people@{view}"]
         assert (entry["num_query"], entry["num_gallery"]) == (2, 3), "junk is never scored, bad masks are kept"
         assert entry["view"]["masks"]["query"] == {"no person": 1, "ok": 1}

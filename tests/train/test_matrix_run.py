@@ -6,11 +6,12 @@ import pytest
 
 from reid_data.errors import InputError, UsageError
 from reid_data.images import write_image
-from reid_train import train
-from reid_train.evaluate.protocol import chance_map
+from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
 from reid_train.report.summary import read_results, row_name
+from reid_train.testing import test as run_test
+from reid_train.training import fit as train
 from tests.conftest import random_image
 from tests.train.conftest import small, write_tiny_set
 
@@ -35,7 +36,7 @@ def test_every_cell_is_what_fit_and_test_give_alone(tiny_root, tiny, tmp_path):
     ]  # fmt: skip
     alone = tmp_path / "alone"
     train.fit(small(), [tiny], alone, device="cpu", workers=1)
-    assert train.test(alone, tiny, device="cpu", workers=1).metrics["tiny"] == document["cells"][0]["metrics"]
+    assert run_test(alone, tiny, device="cpu", workers=1).metrics["tiny"] == document["cells"][0]["metrics"]
     assert read_results(tmp_path / "matrix") == document
     assert num_failed(document) == 0
 

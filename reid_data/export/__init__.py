@@ -1,0 +1,1 @@
+"""Masks and cut-outs of many pictures, written as files."""

@@ -1,0 +1,1 @@
+"""What a composite is worth, and how it looks."""

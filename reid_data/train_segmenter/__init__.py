@@ -1,0 +1,1 @@
+"""Training of the small segmenter: bank, samples, optimizer, run."""

@@ -1,0 +1,1 @@
+"""Features of images: computed, kept, read from files and written to them."""

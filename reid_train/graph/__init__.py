@@ -1,0 +1,1 @@
+"""Neighbours of features among each other: what re-ranking and clustering share."""

@@ -1,0 +1,1 @@
+"""Every experimental setting, declared and checked once."""

@@ -1,0 +1,1 @@
+"""Experiments of the reference study, and our own beside them."""

@@ -1,0 +1,1 @@
+"""Training: from settings and sets to a finished run."""
