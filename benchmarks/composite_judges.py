@@ -16,23 +16,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.build import backdrop, chosen_backdrop, gather_sides
-from reid_data.build_settings import CompositeSettings, limit_records, resolve_settings
 from reid_data.compose.blend import BLENDS
+from reid_data.compose.build import backdrop, chosen_backdrop, gather_sides
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
+from reid_data.compose.settings import CompositeSettings, limit_records, resolve_settings
 from reid_data.datasets import load_dataset
 from reid_data.images import decode_image, encode_jpeg
-from reid_data.judging import repasted, true_mask
 from reid_data.masks import iou
-from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plates.files import fit_plate, read_plate
+from reid_data.quality.judges import repasted, true_mask
+from reid_data.quality.texture import composite_auc
 from reid_data.records import ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked
 from reid_data.segment.survey import survey
-from reid_data.texture import composite_auc
 
 WAYS = {
     "hard paste": Steps("hard", False, False, False, False),

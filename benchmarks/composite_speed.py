@@ -17,15 +17,15 @@ from pathlib import Path
 
 import cv2
 
-from reid_data.build import backdrop, build_composite, chosen_backdrop, gather_sides
-from reid_data.build_settings import CompositeSettings, limit_records, resolve_settings
+from reid_data.compose.build import backdrop, build_composite, chosen_backdrop, gather_sides
 from reid_data.compose.picture import compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
+from reid_data.compose.settings import CompositeSettings, limit_records, resolve_settings
 from reid_data.datasets import load_dataset
 from reid_data.files import write_atomic
 from reid_data.images import encode_jpeg
-from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plates.files import fit_plate, read_plate
 from reid_data.records import ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import Segmenter

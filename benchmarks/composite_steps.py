@@ -14,15 +14,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.build import backdrop, chosen_backdrop, gather_sides
-from reid_data.build_settings import CompositeSettings, limit_records
+from reid_data.compose.build import backdrop, chosen_backdrop, gather_sides
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
-from reid_data.contact_sheet import Strip, contact_sheet
+from reid_data.compose.settings import CompositeSettings, limit_records
 from reid_data.datasets import load_dataset
 from reid_data.images import write_image
-from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plates.files import fit_plate, read_plate
+from reid_data.quality.sheet import Strip, contact_sheet
 from reid_data.segment import build_segmenter
 from reid_data.segment.cache import MaskCache, Masked
 from reid_data.segment.survey import survey

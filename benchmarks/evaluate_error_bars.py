@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
-from reid_train.evaluate.bootstrap import intervals, paired
-from reid_train.evaluate.per_query import PerQuery
+from reid_train.evaluation.bootstrap import intervals, paired
+from reid_train.evaluation.per_query import PerQuery
 
 
 def made_up(rng: np.random.Generator, pid: np.ndarray, base: np.ndarray) -> PerQuery:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from evaluate_data import KEYS, MARKET, in_subprocess, market_like, peak_mib
 
-from reid_train.evaluate.protocol import evaluate
+from reid_train.evaluation.protocol import evaluate
 
 # Wall time over the bare product's on 2 threads of another machine (2 vCPU Xeon, AVX-512), measured 2026-11 with
 # torch 2.15; not measured by this script.

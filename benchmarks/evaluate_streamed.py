@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from evaluate_data import KEYS, in_subprocess, market_like, peak_mib, write_rows
 
-from reid_train.evaluate.feature_files import read_features
-from reid_train.evaluate.protocol import evaluate
+from reid_train.evaluation.protocol import evaluate
+from reid_train.features.files import read_features
 
 
 def write(path: Path, rows: int, queries: int, width: int) -> None:

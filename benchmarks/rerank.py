@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from evaluate_data import KEYS, MARKET, in_subprocess, market_like, peak_mib
 
-from reid_train.evaluate.protocol import evaluate
-from reid_train.evaluate.rerank import RerankSettings
+from reid_train.evaluation.protocol import evaluate
+from reid_train.evaluation.rerank import RerankSettings
 
 # torchreid f8cd150's numpy re_ranking at full scale on a 2 vCPU Xeon, measured 2026-11; not measured by this script.
 QUOTED = {"CPU s": 108, "peak MiB": 8356}

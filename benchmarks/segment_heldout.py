@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from reid_data.images import decode_image, encode_jpeg, read_image
-from reid_data.segmenter_training_bank import penn_fudan_photos
+from reid_data.train_segmenter.bank import penn_fudan_photos
 
 HEIGHT, WIDTH = 128, 64
 EMPTY = Path(__file__).with_name("segment_empty.json")

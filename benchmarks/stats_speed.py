@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.channel_stats import ChannelStats, _record_sums, channel_stats
 from reid_data.datasets import load_dataset
+from reid_data.datasets.channel_stats import ChannelStats, _record_sums, channel_stats
 from reid_data.records import Record
 
 

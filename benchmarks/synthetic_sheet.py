@@ -13,7 +13,7 @@ from reid_data.images import decode_image, encode_jpeg, write_image
 from reid_data.synth.crop import Picture
 from reid_data.synth.generate import render
 from reid_data.synth.layout import plan_set
-from reid_data.synth.scene import NETWORKS, draw_scene
+from reid_data.synth.place.scene import NETWORKS, draw_scene
 
 COLUMNS, ROWS = 12, 2
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.synth.appearance import draw_appearance
-from reid_data.synth.backdrop import Nuisance
-from reid_data.synth.camera import draw_look
 from reid_data.synth.crop import compose
 from reid_data.synth.generate import generate
-from reid_data.synth.scene import NETWORKS, draw_scene
+from reid_data.synth.person.appearance import draw_appearance
+from reid_data.synth.place.backdrop import Nuisance
+from reid_data.synth.place.camera import draw_look
+from reid_data.synth.place.scene import NETWORKS, draw_scene
 
 
 def median_cost(work: Callable[[int], object], count: int) -> float:

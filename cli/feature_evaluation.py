@@ -30,13 +30,13 @@ def evaluate_features(
     import numpy as np
 
     from reid_data.files import make_folder, write_json
-    from reid_train.evaluate.bootstrap import intervals
-    from reid_train.evaluate.expansion import expand_queries
-    from reid_train.evaluate.feature_files import read_features
-    from reid_train.evaluate.matching import scored_rows
-    from reid_train.evaluate.per_query import PER_QUERY_FILE, per_query_of, write_per_query
-    from reid_train.evaluate.protocol import evaluate
-    from reid_train.evaluate.rerank import RerankSettings
+    from reid_train.evaluation.bootstrap import intervals
+    from reid_train.evaluation.expansion import expand_queries
+    from reid_train.evaluation.matching import scored_rows
+    from reid_train.evaluation.per_query import PER_QUERY_FILE, per_query_of, write_per_query
+    from reid_train.evaluation.protocol import evaluate
+    from reid_train.evaluation.rerank import RerankSettings
+    from reid_train.features.files import read_features
 
     features = read_features(path)
     arrays = list(features.arrays())

@@ -50,9 +50,9 @@ def _sheets(
 
 def _composite(typed: str, data_root: Path) -> "np.ndarray | None":
     """Source, mask, plate and composite of some images of a composite set; None if it is not there or not ours."""
-    from reid_data.build_settings import load_source
-    from reid_data.contact_sheet import composite_strips, contact_sheet
+    from reid_data.compose.settings import load_source
     from reid_data.manifest import read_manifest
+    from reid_data.quality.sheet import composite_strips, contact_sheet
     from reid_train.report.pictures import image_folder
 
     root = image_folder(typed, data_root)
@@ -68,8 +68,8 @@ def _views(base: str, columns: list[str], data_root: Path) -> "np.ndarray | None
     """Some queries as they are and in each view, from the masks that the tests kept; None if the set has no query."""
     import numpy as np
 
-    from reid_data.contact_sheet import Strip, contact_sheet
-    from reid_train.diagnostics import load_test_set, prepare_view
+    from reid_data.compose.views import load_test_set, prepare_view
+    from reid_data.quality.sheet import Strip, contact_sheet
 
     query = load_test_set(base, data_root).query
     chosen = sorted({round(index) for index in np.linspace(0, len(query) - 1, min(NUM_STRIPS, len(query)))})

@@ -16,7 +16,7 @@ from .options import Progress, say
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
-    from reid_train.results import RunResult
+    from reid_train.runs.result import RunResult
 
 runs_option = click.option(
     "--runs",
@@ -64,7 +64,7 @@ def run_tests(
     changes: dict[str, Any],
 ) -> "RunResult":
     """Test the run on each set, with progress; `changes`: test settings that replace the run's own."""
-    from reid_train import train
+    from reid_train.training import fit as train
 
     for dataset in tests:
         with epoch_lines(), Progress(f"testing on {dataset.name}") as progress:

@@ -30,7 +30,7 @@ _noticed: set[str] = set()
 def training_sets(spec: str, data_root: Path, seed: int, limit: int | None) -> "list[ReidDataset]":
     """The sets of `--train A,B:0.3`: a part after a colon takes that share of the training images."""
     from reid_data.datasets import load_dataset
-    from reid_train.data import take_first, take_part
+    from reid_train.training.batches import take_first, take_part
 
     sets = []
     for entry in names_list(spec):
@@ -57,7 +57,7 @@ def _fraction(text: str) -> float | None:
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
     """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
-    from reid_train.diagnostics import load_test_set
+    from reid_data.compose.views import load_test_set
 
     sets = [load_test_set(entry, data_root) for entry in names_list(spec)]
     for dataset in sets:

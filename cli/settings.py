@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from reid_train.config import TrainSettings, default_text, fields, from_assignments, from_toml
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import TrainSettings, default_text, fields, from_assignments, from_toml
 
 from .options import Decorator, names_list
 

@@ -163,3 +163,8 @@ def write_image(path: str | os.PathLike[str], image: np.ndarray, quality: int = 
     """Write (H, W, 3) uint8 RGB, whole or not at all: `.png` losslessly, any other ending as JPEG."""
     png = os.fspath(path).lower().endswith(".png")
     write_atomic(path, encode_png(image) if png else encode_jpeg(image, quality))
+
+
+def luminance(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 or float RGB -> (H, W) float32 luma (ITU-R BT.601 weights), in the image's range."""
+    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)

@@ -4,7 +4,6 @@ Draws depend only on the seed handed in with each image, so the number of loader
 Normalisation is not here: batches travel as uint8 and are normalised on the device that trains.
 """
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 
@@ -16,12 +15,6 @@ import albumentations as A
 import numpy as np
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
-
-
-def draw_seed(seed: int, name: str, epoch: int, position: int) -> int:
-    """The seed (0 .. 2^32 - 1) of one draw: f(the run's seed, the record's name, the epoch, the draw's position in it)."""
-    text = f"{seed}\0{epoch}\0{position}\0".encode() + os.fsencode(name)
-    return int.from_bytes(hashlib.blake2b(text, digest_size=4).digest(), "little")
 
 
 def train_transform(

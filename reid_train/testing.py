@@ -8,31 +8,31 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view
 from reid_data.datasets.digest import dataset_digest
+from reid_data.decode import Images, Unreadable, decoded
 from reid_data.errors import InputError, UsageError
 from reid_data.files import make_folder, only_writer, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset
-from reid_train import run_folder as runs
-from reid_train.checkpoint import MODEL_FILE, load_model
-from reid_train.config import TrainSettings
-from reid_train.decode import Images, Unreadable, decoded
-from reid_train.diagnostics import Diagnostic, View, content_digest, prepare_view
-from reid_train.distributed import pick_device
-from reid_train.engine import Arithmetic
-from reid_train.evaluate.expansion import expand_queries
-from reid_train.evaluate.matching import scored_rows
-from reid_train.evaluate.metrics import RankingResult
-from reid_train.evaluate.per_query import PER_QUERY_FILE, write_per_query
-from reid_train.evaluate.protocol import evaluate
-from reid_train.evaluate.rerank import RerankSettings
-from reid_train.evaluate.showcase import SHOWCASE_FILE, write_showcase
-from reid_train.feature_cache import FeatureCache
-from reid_train.features import Extraction, Features, extract
+from reid_train.arithmetic import Arithmetic
+from reid_train.evaluation.expansion import expand_queries
+from reid_train.evaluation.matching import scored_rows
+from reid_train.evaluation.metrics import RankingResult
+from reid_train.evaluation.per_query import PER_QUERY_FILE, write_per_query
+from reid_train.evaluation.protocol import evaluate
+from reid_train.evaluation.rerank import RerankSettings
+from reid_train.evaluation.showcase import SHOWCASE_FILE, write_showcase
+from reid_train.features.cache import FeatureCache
+from reid_train.features.extract import Extraction, Features, extract
 from reid_train.model.reid_net import ReidNet
-from reid_train.results import RunResult, read_result, write_result
-from reid_train.run_folder import test_key
-from reid_train.training import make_net
+from reid_train.processes.group import pick_device
+from reid_train.runs import folder as runs
+from reid_train.runs.checkpoint import MODEL_FILE, load_model
+from reid_train.runs.folder import test_key
+from reid_train.runs.result import RunResult, read_result, write_result
+from reid_train.settings.train import TrainSettings
+from reid_train.training.parts import make_net
 
 logger = logging.getLogger("reid_train")
 MASKS_FILE = "masks.json"

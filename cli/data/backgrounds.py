@@ -20,7 +20,7 @@ from ..sets import output_path
 from ..tables import print_table
 
 if TYPE_CHECKING:
-    from reid_data.background_set import BackgroundSettings, BuiltBackgrounds
+    from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
     from reid_data.records import ReidDataset
 
 
@@ -68,8 +68,8 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
       reid-data backgrounds ~/video-stills --from frames --out campus
       reid-data composite --fg market --bg campus
     """
-    from reid_data.background_set import build_backgrounds
     from reid_data.parallel import default_workers
+    from reid_data.plates.build import build_backgrounds
     from reid_data.segment.grabcut import adapted_to
 
     dataset, kind = _source(source, data_root, options["kind"], options["terms"])
@@ -103,8 +103,8 @@ def _source(source: str, data_root: Path, kind: str, terms: str) -> "tuple[ReidD
     """The set or folder meant, and how it is to be read."""
     from reid_data.datasets import is_path, load_dataset
     from reid_data.errors import InputError
+    from reid_data.plates.scenes import picture_source
     from reid_data.records import SPLIT_FOLDERS
-    from reid_data.scene_plates import picture_source
 
     folder = Path(source).expanduser()
     looks_like_a_set = any((folder / name).is_dir() for name in SPLIT_FOLDERS.values())
@@ -118,8 +118,8 @@ def _source(source: str, data_root: Path, kind: str, terms: str) -> "tuple[ReidD
 
 
 def _settings(kind: str, options: dict[str, Any]) -> "BackgroundSettings":
-    from reid_data.background import PlateSettings
-    from reid_data.background_set import BackgroundSettings
+    from reid_data.plates.build import BackgroundSettings
+    from reid_data.plates.crops import PlateSettings
 
     plates = PlateSettings(options["fill"], min_quality=options["min_quality"])
     return BackgroundSettings(kind, options["num"], plates, options["seed"])

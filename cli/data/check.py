@@ -34,7 +34,7 @@ def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int
       reid-data check ./my_crops --json
     """
     from reid_data.datasets import load_dataset
-    from reid_data.datasets.verify import check as check_set
+    from reid_data.datasets.check import check as check_set
     from reid_data.parallel import default_workers
     from reid_data.records import SPLITS, count_split
 

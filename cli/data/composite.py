@@ -23,8 +23,8 @@ from ..sets import output_path
 from ..tables import print_table
 
 if TYPE_CHECKING:
-    from reid_data.build import Built
-    from reid_data.build_settings import CompositeSettings
+    from reid_data.compose.build import Built
+    from reid_data.compose.settings import CompositeSettings
     from reid_data.segment.base import Segmenter
 
 
@@ -90,7 +90,7 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
       reid-data composite --fg market --bg duke --preview 24
       reid-data composite --fg market --bg duke --pairing camera --out by-camera --limit 300
     """
-    from reid_data.build import build_composite
+    from reid_data.compose.build import build_composite
     from reid_data.datasets import load_dataset
     from reid_data.parallel import default_workers
     from reid_data.segment.grabcut import adapted_to
@@ -132,10 +132,10 @@ def _segmenter(options: dict[str, Any]) -> "Segmenter":
 
 
 def _settings(options: dict[str, Any]) -> "CompositeSettings":
-    from reid_data.background import PlateSettings
-    from reid_data.build_settings import CompositeSettings
     from reid_data.compose.picture import Steps
     from reid_data.compose.recipe import PlanSettings
+    from reid_data.compose.settings import CompositeSettings
+    from reid_data.plates.crops import PlateSettings
 
     gate = options["min_quality"]
     return CompositeSettings(
@@ -157,7 +157,7 @@ def _print_outlook(
     people: Any, scenes: Any, target: Path, segmenter: Any, settings: "CompositeSettings", options: dict[str, Any]
 ) -> int:
     """What a run would do."""
-    from reid_data.build_settings import outlook
+    from reid_data.compose.settings import outlook
 
     plan = outlook(people, scenes, target, segmenter, settings, overwrite=options["overwrite"])
     if options["as_json"]:
@@ -176,10 +176,10 @@ def _preview(
     """A contact sheet of samples, and the estimate."""
     from dataclasses import asdict
 
-    from reid_data.composite_preview import preview_composite
-    from reid_data.contact_sheet import contact_sheet
     from reid_data.images import write_image
     from reid_data.parallel import default_workers
+    from reid_data.quality.preview import preview_composite
+    from reid_data.quality.sheet import contact_sheet
 
     workers = options["workers"] or default_workers()
     strips, plan = preview_composite(people, scenes, segmenter, settings, num=options["samples"], workers=workers)

@@ -42,7 +42,7 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
     """
     from reid_data.datasets import found_names
     from reid_data.datasets.card import read_document
-    from reid_data.forgetting import forget_person, relatives
+    from reid_data.written.forget import forget_person, relatives
 
     root = output_path(name, data_root)
     done = forget_person(root, pid, of=space, parents=_parents(root, data_root), dry_run=dry_run)
@@ -66,9 +66,9 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
 
 def _parents(root: Path, data_root: Path) -> "list[ReidDataset]":
     """The sets that this one came from, as far as they are at hand."""
-    from reid_data.build_settings import load_source
+    from reid_data.compose.settings import load_source
     from reid_data.errors import ReidError
-    from reid_data.integrity import require_manifest
+    from reid_data.written.verify import require_manifest
 
     header = require_manifest(root).header
     found = []

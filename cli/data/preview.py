@@ -32,11 +32,11 @@ def preview(name: str, num: int, out: Path | None, sort: str, data_root: Path) -
       reid-data preview composite --num 48
       reid-data preview composite --sort quality
     """
-    from reid_data.build_settings import load_source
-    from reid_data.contact_sheet import composite_strips, contact_sheet
+    from reid_data.compose.settings import load_source
     from reid_data.errors import InputError
     from reid_data.images import write_image
     from reid_data.manifest import read_manifest
+    from reid_data.quality.sheet import composite_strips, contact_sheet
 
     root = output_path(name, data_root)
     manifest = read_manifest(root)

@@ -47,8 +47,8 @@ def quality(name: str, data_root: Path, as_json: bool, **options: Any) -> None:
     """
     from dataclasses import asdict
 
-    from reid_data.integrity import require_manifest
-    from reid_data.quality import AIMS, summarise_judges
+    from reid_data.quality.score import AIMS, summarise_judges
+    from reid_data.written.verify import require_manifest
 
     root = output_path(name, data_root)
     manifest = require_manifest(root)
@@ -71,10 +71,17 @@ def quality(name: str, data_root: Path, as_json: bool, **options: Any) -> None:
 def _dear_judges(root: Path, manifest: "Manifest", data_root: Path, options: dict[str, Any]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from reid_data.build_settings import load_source
-    from reid_data.judging import Composites, choose_rows, judge_by_classifier, judge_by_masks, judge_by_truth, steps_of
+    from reid_data.compose.settings import load_source
     from reid_data.parallel import default_workers
-    from reid_data.quality import Aim, summarise_values
+    from reid_data.quality.judges import (
+        Composites,
+        choose_rows,
+        judge_by_classifier,
+        judge_by_masks,
+        judge_by_truth,
+        steps_of,
+    )
+    from reid_data.quality.score import Aim, summarise_values
 
     sources, settings = manifest.header["sources"], manifest.header["settings"]
     people, scenes = (load_source(root, sources[role], data_root) for role in ("foreground", "background"))

@@ -62,8 +62,8 @@ def segment(
       reid-data segment ~/photos/crops --as rgba --out ~/photos/cutouts
     """
     from reid_data.errors import UsageError
+    from reid_data.export.masks import ExportSettings, export_masks
     from reid_data.parallel import default_workers
-    from reid_data.segment.export import ExportSettings, export_masks
     from reid_data.segment.grabcut import adapted_to
 
     records, target = _crops(source, data_root, out)
@@ -93,8 +93,8 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
     """The records behind a set's name or a folder, and the folder for their masks."""
     from reid_data.datasets import is_path, load_dataset
     from reid_data.errors import InputError, UsageError
+    from reid_data.export.masks import list_crops
     from reid_data.files import printable
-    from reid_data.segment.export import list_crops
 
     if not is_path(source):
         dataset = load_dataset(source, data_root)

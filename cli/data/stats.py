@@ -60,8 +60,8 @@ def stats(
     Example:
       reid-data stats market --size 256x128
     """
-    from reid_data.channel_stats import channel_stats, kept_stats, stats_file
     from reid_data.datasets import found_names, load_dataset
+    from reid_data.datasets.channel_stats import channel_stats, kept_stats, stats_file
     from reid_data.errors import InputError
     from reid_data.parallel import default_workers
 

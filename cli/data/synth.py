@@ -63,7 +63,7 @@ def synth(
       reid-data synth market --train 2000 --ids 150 --data-root /tmp/toy
     """
     from reid_data.synth import generate as maker
-    from reid_data.synth.scene import NETWORKS
+    from reid_data.synth.place.scene import NETWORKS
 
     wanted = list(dict.fromkeys(networks or NETWORKS))
     settings = [maker.settings_of(network, num_train, num_ids, seed) for network in wanted]

@@ -16,7 +16,7 @@ from ..options import (
 from ..segmenters import device_option
 
 if TYPE_CHECKING:
-    from reid_data.segmenter_training import TrainSettings
+    from reid_data.train_segmenter.run import TrainSettings
 
 
 @click.command("train-segmenter")
@@ -66,8 +66,8 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
     from reid_data.parallel import default_workers
     from reid_data.segment.network import save_weights
     from reid_data.segment.small_net import choose_device
-    from reid_data.segmenter_training import train_segmenter as train
-    from reid_data.segmenter_training_bank import Sources
+    from reid_data.train_segmenter.bank import Sources
+    from reid_data.train_segmenter.run import train_segmenter as train
 
     _refuse_foreign_file(out)
     work = work or out.with_name(out.name + ".work")
@@ -99,7 +99,7 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
 def _terms(start: str, *, photographs: bool) -> str:
     """What is said of the weights where the user says nothing: the terms of the network they began as, and of the pictures."""
     from reid_data.segment.network import read_about
-    from reid_data.segmenter_training import start_path
+    from reid_data.train_segmenter.run import start_path
 
     own = "ask the owners of the photographs" if photographs else "CC0-1.0: synthetic pictures only"
     if not start:
@@ -129,7 +129,7 @@ def _refuse_foreign_file(out: Path) -> None:
 
 
 def _train_settings(options: dict[str, Any]) -> "TrainSettings":
-    from reid_data.segmenter_training import TrainSettings
+    from reid_data.train_segmenter.run import TrainSettings
 
     start = options["start"]
     people = options["penn_fudan"] or options["ccp"] or options["own"]

@@ -33,8 +33,8 @@ def verify(name: str, data_root: Path, workers: int | None, as_json: bool) -> in
       reid-data verify composite
     """
     from reid_data.files import printable
-    from reid_data.integrity import verify_set
     from reid_data.parallel import default_workers
+    from reid_data.written.verify import verify_set
 
     root = output_path(name, data_root)
     with Progress(f"verify {root.name}") as progress:

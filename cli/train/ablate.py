@@ -26,7 +26,7 @@ from ..settings import (
 from ..tables import print_table
 
 if TYPE_CHECKING:
-    from reid_train.ablation import Experiment
+    from reid_train.study.ablation import Experiment
 
 
 @click.command()
@@ -66,8 +66,8 @@ def ablate(
       reid-train ablate temperature --seeds 0,1,2
       reid-train ablate classifier-unit --scale small --train market --device cpu
     """
-    from reid_train import ablation
     from reid_train.matrix.cells import Machine
+    from reid_train.study import ablation
 
     if experiment is None:
         return _list(list(ablation.experiments().values()), as_json)
@@ -129,7 +129,7 @@ def _list(found: "list[Experiment]", as_json: bool) -> int:
 
 
 def _print(document: dict[str, Any]) -> None:
-    from reid_train import ablation
+    from reid_train.study import ablation
 
     click.echo(
         f"{document['title']} (--scale {document['scale']}, trained on {document['train']}, tested on {document['test']}, "

@@ -18,7 +18,7 @@ from ..runs import runs_option
 from ..tables import points, print_table
 
 if TYPE_CHECKING:
-    from reid_train.evaluate.compare import Comparison
+    from reid_train.evaluation.compare import Comparison
 
 
 @click.command()
@@ -42,8 +42,8 @@ def compare(
       reid-train compare base with-swap
       reid-train compare base-0,base-1,base-2 swap-0,swap-1,swap-2 --test market --json
     """
-    from reid_train.evaluate.compare import compare as compare_outcomes
-    from reid_train.evaluate.compare import read_outcome
+    from reid_train.evaluation.compare import compare as compare_outcomes
+    from reid_train.evaluation.compare import read_outcome
 
     sides = [[read_outcome(name, runs) for name in names_list(side)] for side in (first, second)]
     if not all(sides):

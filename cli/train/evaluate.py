@@ -6,8 +6,8 @@ from typing import Any
 import click
 
 from reid_data.errors import InputError, UsageError
-from reid_train.config import TrainSettings
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import TrainSettings
 
 from ..feature_evaluation import evaluate_features, print_evaluation
 from ..options import (
@@ -52,7 +52,7 @@ def evaluate(
     if run is None or not tests or out is not None:
         raise UsageError("expected RUN and --test SET,..., or --features FILE (with --out FOLDER if you like).")
     folder = run_folder(run, runs)
-    from reid_train.results import read_result
+    from reid_train.runs.result import read_result
 
     result = read_result(folder)
     if result is None:
@@ -70,7 +70,7 @@ def _judge_file(
     as_json: bool,
     changes: dict[str, Any],
 ) -> int:
-    from reid_train.distributed import pick_device
+    from reid_train.processes.group import pick_device
 
     wrong = [name for name, value in (("RUN", run), ("--test", test_spec)) if value]
     wrong += [flag(name) for name in ("test_feature", "flip_test") if name in changes]

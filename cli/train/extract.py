@@ -56,7 +56,7 @@ def extract(
     """
     from reid_data.datasets import load_dataset
     from reid_data.files import make_folder
-    from reid_train.evaluate.feature_files import write_features
+    from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays, load_trained
 
     folder = run_folder(run, runs)

@@ -2,7 +2,7 @@
 
 import click
 
-from reid_train.config import TrainSettings
+from reid_train.settings.train import TrainSettings
 
 from ..options import Progress
 

@@ -29,8 +29,8 @@ from ..settings import (
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
-    from reid_train.config import TrainSettings
-    from reid_train.results import RunResult
+    from reid_train.runs.result import RunResult
+    from reid_train.settings.train import TrainSettings
 
 
 @click.command()
@@ -83,7 +83,7 @@ def fit(
     folder = runs / (name or "+".join(dataset.name.replace(":", "-") for dataset in sets))
     tests = test_sets(test_spec, data_root)
     if dry_run:
-        from reid_train.train import plan
+        from reid_train.training.fit import plan
 
         return _show_plan(plan(settings, sets, folder, device=device, data_root=data_root, processes=nproc), as_json)
     result = _train(settings, sets, folder, {"device": device, "workers": workers, "data_root": data_root}, nproc)
@@ -99,7 +99,7 @@ def _train(
     """Train in this process (one of several, if torchrun started it), or in `nproc` new ones."""
     if nproc is None or nproc == 1:
         return train_here(settings, sets, folder, how)
-    from reid_train.launch import launch
+    from reid_train.processes.launch import launch
 
     if "RANK" in os.environ:
         raise UsageError("--nproc starts the processes itself: leave it out under torchrun.")
@@ -108,7 +108,7 @@ def _train(
 
 def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Path, how: dict[str, Any]) -> "RunResult":
     """Train in this process; the first of several shows the progress."""
-    from reid_train import train
+    from reid_train.training import fit as train
 
     if int(os.environ.get("RANK", "0")) > 0:
         return train.fit(settings, sets, folder, **how)

@@ -144,7 +144,7 @@ def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | 
 
 
 def _children(folder: Path, machine: "Machine", jobs: int) -> Any:
-    from reid_train.matrix.children import Children
+    from reid_train.matrix.runner import Children
 
     return Children([sys.executable, "-c", SELF], folder, machine, jobs, say)
 

@@ -4,8 +4,8 @@ import json
 
 import click
 
-from reid_train.config import default_text, fields
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import default_text, fields
 
 from ..settings import (
     value_form,

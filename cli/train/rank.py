@@ -52,9 +52,9 @@ def rank(
       reid-train rank --features market.safetensors --images data/market --out worst.png
     """
     from reid_data.images import write_image
-    from reid_train.evaluate.feature_files import read_features
-    from reid_train.evaluate.protocol import evaluate
-    from reid_train.evaluate.ranked_list import draw_lists, ranked_lists, worst_first
+    from reid_train.evaluation.protocol import evaluate
+    from reid_train.evaluation.ranked_list import draw_lists, ranked_lists, worst_first
+    from reid_train.features.files import read_features
 
     where = features or _cached_features(run, test, runs)
     values = read_features(where)

@@ -22,7 +22,7 @@ def temperatures(run: str, out: Path | None, runs: Path) -> None:
       reid-train fit --train market --classifier-norm project --temperature-schedule file:base.csv --name replay
     """
     from reid_data.files import write_atomic
-    from reid_train.run_folder import effective_temperatures
+    from reid_train.runs.folder import effective_temperatures
 
     text = effective_temperatures(run_folder(run, runs))
     if out is None:

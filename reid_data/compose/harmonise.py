@@ -3,13 +3,10 @@
 import cv2
 import numpy as np
 
+from reid_data.images import luminance
+
 GAIN_RANGE = (0.85, 1.18)
 BLURS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
-
-
-def luminance(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 or float RGB -> (H, W) float32 luma (ITU-R BT.601 weights), in the image's range."""
-    return image.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def luminance_gain(image: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> float:

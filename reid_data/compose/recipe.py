@@ -1,6 +1,5 @@
 """The plan: what becomes of each foreground image and which plate it gets. Pure; no pixels beyond thumbnails."""
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,12 +9,13 @@ import numpy as np
 
 from reid_data.errors import unknown_name
 from reid_data.manifest import Row
+from reid_data.plates.sides import SIDES
 from reid_data.records import DISTRACTOR_PID, SPLIT_FOLDERS, Record
+from reid_data.seeds import image_seed
 from reid_data.segment.cache import Unusable
 from reid_data.segment.survey import MaskInfo
 
 PAIRINGS = ("random", "camera", "identity")
-SIDES = {"train": "train", "query": "test", "gallery": "test"}
 NUM_TRIED = 8
 _MARKET_NAME = re.compile(r"(-1|\d{4,})_c\d+.*\.jpe?g$", re.IGNORECASE)
 
@@ -64,11 +64,6 @@ class PlanSettings:
     def __post_init__(self) -> None:
         if self.pairing not in PAIRINGS:
             raise unknown_name("pairing", self.pairing, PAIRINGS)
-
-
-def image_seed(seed: int, name: str) -> int:
-    """The seed of one image: a function of the run's seed and the image's name, so that no order matters."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:".encode() + os.fsencode(name)).digest()[:6], "big")
 
 
 def market_names(records: Sequence[Record]) -> list[str]:

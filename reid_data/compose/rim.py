@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from reid_data.compose.blend import is_soft
-from reid_data.compose.harmonise import luminance
+from reid_data.images import luminance
 
 REACH = 2.0
 DARK = 60.0

@@ -14,7 +14,7 @@ from reid_data.compose.recipe import uncovered_share
 from reid_data.errors import InputError, UsageError
 from reid_data.images import decode_image, encode_jpeg
 from reid_data.masks import thumbnail
-from reid_data.plate_files import fit_plate, list_scenes, read_scene
+from reid_data.plates.files import fit_plate, list_scenes, read_scene
 from reid_data.transforms import A  # through it: it stops albumentations from asking the network for its newest version
 
 MEMORY = 256_000_000

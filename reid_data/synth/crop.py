@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_data.synth.appearance import Appearance, draw_appearance
-from reid_data.synth.backdrop import (
+from reid_data.synth.paint.brush import foliage_strip
+from reid_data.synth.paint.raster import View
+from reid_data.synth.person.appearance import Appearance, draw_appearance
+from reid_data.synth.person.figure import Drawing, draw_figure
+from reid_data.synth.person.pose import draw_pose
+from reid_data.synth.place.backdrop import (
     SIZE,
     Nuisance,
     Window,
@@ -21,13 +25,9 @@ from reid_data.synth.backdrop import (
     liven,
     painted_layer,
 )
-from reid_data.synth.brush import foliage_strip
-from reid_data.synth.camera import Look, develop, draw_shot, optics
-from reid_data.synth.figure import Drawing, draw_figure
-from reid_data.synth.pose import draw_pose
-from reid_data.synth.raster import View
-from reid_data.synth.scene import Scene
-from reid_data.synth.scenery import PAINTERS
+from reid_data.synth.place.camera import Look, develop, draw_shot, optics
+from reid_data.synth.place.scene import Scene
+from reid_data.synth.place.scenery import PAINTERS
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from reid_data.files import (
 from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
 from reid_data.parallel import ordered_map
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
-from reid_data.synth.appearance import draw_appearance
-from reid_data.synth.backdrop import Nuisance
-from reid_data.synth.camera import draw_look
 from reid_data.synth.crop import Picture, compose
 from reid_data.synth.layout import Job, plan_set
-from reid_data.synth.scene import Scene, draw_scene, network_of
+from reid_data.synth.person.appearance import draw_appearance
+from reid_data.synth.place.backdrop import Nuisance
+from reid_data.synth.place.camera import draw_look
+from reid_data.synth.place.scene import Scene, draw_scene, network_of
 
 GENERATOR = 1
 """Raised whenever the same seed would give other bytes."""

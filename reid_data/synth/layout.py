@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid_data.records import DISTRACTOR_PID, JUNK_PID
-from reid_data.synth.scene import MOST_SCENES, network_of
+from reid_data.synth.place.scene import MOST_SCENES, network_of
 
 QUERIES_PER_ID = 3
 

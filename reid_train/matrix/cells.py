@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
+from reid_data.compose.views import content_digest, load_test_set
 from reid_data.errors import InputError, ReidError, UsageError
 from reid_data.files import require_space
 from reid_data.records import ReidDataset, count_split
-from reid_train import train
-from reid_train.data import take_part
-from reid_train.diagnostics import content_digest, load_test_set
-from reid_train.evaluate.protocol import chance_map
+from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import Plan, Training
-from reid_train.results import RunResult
-from reid_train.run_folder import finished, test_key
+from reid_train.runs.folder import finished, test_key
+from reid_train.runs.result import RunResult
+from reid_train.training import fit as train
+from reid_train.training.batches import take_part
 
 CELLS_FOLDER = "cells"
 # A run folder by backbone: float32 weights in the model file, and again in the state file with two Adam moments.

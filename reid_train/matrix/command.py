@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from reid_train.config import TrainSettings
 from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import TrainSettings
 
 PATHS = ("weights", "temperature_schedule")
 

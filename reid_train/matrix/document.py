@@ -10,14 +10,14 @@ from typing import Any
 from reid_data.datasets.card import card_as_parent
 from reid_data.errors import InputError
 from reid_data.records import count_split
-from reid_train.evaluate.bootstrap import METRICS, OverSeeds, intervals, over_seeds
-from reid_train.evaluate.per_query import PER_QUERY_FILE, PerQuery, read_per_query
+from reid_train.evaluation.bootstrap import METRICS, OverSeeds, intervals, over_seeds
+from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
 from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column
 from reid_train.matrix.failures import Failure, Failures
 from reid_train.matrix.plan import Training
 from reid_train.matrix.reliance import reliance
 from reid_train.matrix.study import beside_study
-from reid_train.results import RunResult
+from reid_train.runs.result import RunResult
 
 SCHEMA = "reid-matrix/1"
 MISSING = "not run yet"

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 
 from reid_data.errors import InputError
-from reid_train.config import TrainSettings
-from reid_train.distributed import pick_device
-from reid_train.engine import Arithmetic
+from reid_train.arithmetic import Arithmetic
 from reid_train.matrix.cells import Cell, Column, Machine
-from reid_train.run_folder import COSTS_FILE, read_settings
-from reid_train.samplers import num_iterations
-from reid_train.training import make_net
+from reid_train.processes.group import pick_device
+from reid_train.runs.folder import COSTS_FILE, read_settings
+from reid_train.settings.train import TrainSettings
+from reid_train.training.parts import make_net
+from reid_train.training.samplers import num_iterations
 
 ALIKE = ("backbone", "size", "last_stride", "amp")
 TRIAL_IMAGES = {"cpu": 4, "cuda": 64}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
-from reid_train.config import check_names
+from reid_train.settings.train import check_names
 
 KEYS = ("train", "test", "seeds", "recipe", "set")
 

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from reid_data.errors import UsageError
-from reid_train.config import TrainSettings, fields
+from reid_train.settings.train import TrainSettings, fields
 
 
 @dataclass(frozen=True)

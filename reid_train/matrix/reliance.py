@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from reid_train.diagnostics import Diagnostic
-from reid_train.evaluate.bootstrap import over_seeds, paired
-from reid_train.evaluate.per_query import PerQuery
+from reid_data.compose.views import Diagnostic
+from reid_train.evaluation.bootstrap import over_seeds, paired
+from reid_train.evaluation.per_query import PerQuery
 from reid_train.matrix.cells import Cell, Column
 from reid_train.matrix.plan import Training
 from reid_train.testing import MASKS_FILE

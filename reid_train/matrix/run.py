@@ -9,12 +9,12 @@ from typing import Any
 
 from reid_data.errors import EnvironmentFault, ReidError
 from reid_data.files import make_folder, only_writer, write_json
-from reid_train import train
 from reid_train.matrix.cells import Cell, Column, Machine, prepare
-from reid_train.matrix.children import Children
 from reid_train.matrix.document import make_document, num_failed
 from reid_train.matrix.failures import Failure, Failures, read_failures
 from reid_train.matrix.plan import Plan
+from reid_train.matrix.runner import Children
+from reid_train.training import fit as train
 
 __all__ = ["Machine", "invalidated", "num_failed", "prepare", "run_matrix", "run_prepared"]
 logger = logging.getLogger("reid_train")

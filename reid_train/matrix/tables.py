@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reid_data.files import printable
-from reid_train.evaluate.bootstrap import METRICS
+from reid_train.evaluation.bootstrap import METRICS
 
 SHOWN = ("mAP", "rank-1")
 _LATEX = {

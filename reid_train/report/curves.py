@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from reid_train.evaluate.per_query import PerQuery
+from reid_train.evaluation.per_query import PerQuery
 from reid_train.report.charts import Chart, Line, line_chart
 from reid_train.report.evidence import Evidence, Run
 from reid_train.report.reliance import split_diagnostic

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from reid_train.evaluate.bootstrap import RESAMPLES, Difference, paired
-from reid_train.evaluate.compare import LEVEL
-from reid_train.evaluate.per_query import PerQuery
+from reid_train.evaluation.bootstrap import RESAMPLES, Difference, paired
+from reid_train.evaluation.compare import LEVEL
+from reid_train.evaluation.per_query import PerQuery
 from reid_train.report.evidence import Evidence
 from reid_train.report.scores import Scores
 from reid_train.report.sheet import Sheet, make_sheet

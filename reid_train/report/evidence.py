@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from reid_data.errors import InputError
 from reid_data.files import printable
-from reid_train.evaluate.per_query import PER_QUERY_FILE, PerQuery, read_per_query
-from reid_train.evaluate.showcase import SCHEMA as SHOWCASE_SCHEMA
-from reid_train.evaluate.showcase import SHOWCASE_FILE
+from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
+from reid_train.evaluation.showcase import SCHEMA as SHOWCASE_SCHEMA
+from reid_train.evaluation.showcase import SHOWCASE_FILE
 from reid_train.report.summary import column_names, read_results, row_name
-from reid_train.results import read_result
+from reid_train.runs.result import read_result
 
 Value = TypeVar("Value")
 LOG_FILE, COSTS_FILE = "log.jsonl", "costs.json"

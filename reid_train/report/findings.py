@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reid_train.evaluate.compare import LEVEL
+from reid_train.evaluation.compare import LEVEL
 from reid_train.report.differences import Finding, composite_pairs, signed_points
 from reid_train.report.evidence import Evidence
 from reid_train.report.reliance import Reliance, split_diagnostic

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from reid_data.datasets.card import is_photographic
 from reid_data.files import make_folder, printable, write_atomic
-from reid_train.evaluate.bootstrap import RESAMPLES
+from reid_train.evaluation.bootstrap import RESAMPLES
 from reid_train.report import cells, differences, findings, reliance
 from reid_train.report.bars import IntervalChart, Row, interval_chart
 from reid_train.report.cards import card_sheet, set_cards

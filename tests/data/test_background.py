@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data.background import (
+from reid_data.datasets import load_dataset
+from reid_data.errors import ImageError, UsageError
+from reid_data.files import cache_folder
+from reid_data.plates.crops import (
     Plate,
     PlateSettings,
     Rejected,
@@ -16,11 +19,8 @@ from reid_data.background import (
     person_hole,
     plates,
 )
-from reid_data.datasets import load_dataset
-from reid_data.errors import ImageError, UsageError
-from reid_data.files import cache_folder
-from reid_data.fill import FILLS
-from reid_data.plate_files import fit_plate, read_plate
+from reid_data.plates.files import fit_plate, read_plate
+from reid_data.plates.fill import FILLS
 from reid_data.records import Record
 from reid_data.segment.cache import Masked
 from reid_data.segment.precomputed import PrecomputedSegmenter

@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 
 from reid_data import files
-from reid_data.background import PlateSettings, Rejected, gather_plates
-from reid_data.background_set import BackgroundSettings, build_backgrounds
-from reid_data.build import build_composite
-from reid_data.build_settings import CompositeSettings
+from reid_data.compose.build import build_composite
+from reid_data.compose.in_training import prepare_swap
+from reid_data.compose.settings import CompositeSettings
 from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, ImageError, InputError, UsageError
 from reid_data.files import sha256_file
 from reid_data.images import read_image, write_image
 from reid_data.manifest import Row, read_manifest
 from reid_data.masks import judge
-from reid_data.plate_set import load_banks
+from reid_data.plates.build import BackgroundSettings, build_backgrounds
+from reid_data.plates.crops import PlateSettings, Rejected, gather_plates
+from reid_data.plates.load import load_banks
+from reid_data.plates.pieces import Box, draw_boxes, ground_fault, median_frame, search_windows, store_size, whole_crop
+from reid_data.plates.scenes import picture_source
 from reid_data.records import Record
-from reid_data.scene_plates import picture_source
-from reid_data.scenery import Box, draw_boxes, ground_fault, median_frame, search_windows, store_size, whole_crop
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.swapping import prepare_swap
 from tests.data.people import tree, write_people_set
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from reid_data import files
-from reid_data.build import Built, build_composite
-from reid_data.build_settings import CompositeSettings, limit_records, load_source, outlook
+from reid_data.compose.build import Built, build_composite
 from reid_data.compose.recipe import PlanSettings
+from reid_data.compose.settings import CompositeSettings, limit_records, load_source, outlook
 from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import sha256_file

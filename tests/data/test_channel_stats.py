@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reid_data.channel_stats import channel_stats, kept_stats, pixel_sums, stats_file, summarise
 from reid_data.datasets import load_dataset
+from reid_data.datasets.channel_stats import channel_stats, kept_stats, pixel_sums, stats_file, summarise
 from reid_data.errors import InputError
 from reid_data.images import read_record, resize, write_image
 from tests.conftest import random_image

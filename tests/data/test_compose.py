@@ -9,21 +9,15 @@ import numpy as np
 import pytest
 
 from reid_data.compose.blend import feather, hard, paste
-from reid_data.compose.harmonise import (
-    GAIN_RANGE,
-    brighten,
-    contact_shadow,
-    luminance_gain,
-    match_sharpness,
-    sharpness,
-)
-from reid_data.compose.jpeg import usual_quality, written_quality
+from reid_data.compose.harmonise import GAIN_RANGE, brighten, contact_shadow, luminance_gain, match_sharpness, sharpness
 from reid_data.compose.picture import Steps, compose
-from reid_data.compose.recipe import Backdrop, PlanSettings, image_seed, make_plan, market_names, uncovered_share
+from reid_data.compose.recipe import Backdrop, PlanSettings, make_plan, market_names, uncovered_share
 from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.errors import UsageError
 from reid_data.images import encode_jpeg, encode_png
+from reid_data.jpeg import usual_quality, written_quality
 from reid_data.records import Record
+from reid_data.seeds import image_seed
 from reid_data.segment.cache import Unusable
 from reid_data.segment.survey import MaskInfo
 from tests.data.people import ellipse_mask, person_picture

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reid_data.contact_sheet import CELL, Strip, contact_sheet
+from reid_data.quality.sheet import CELL, Strip, contact_sheet
 
 
 def strips(first: str) -> list[Strip]:

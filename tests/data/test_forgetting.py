@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from reid_data import files
-from reid_data.background_set import BackgroundSettings, build_backgrounds
-from reid_data.build import build_composite
-from reid_data.build_settings import CompositeSettings
+from reid_data.compose.build import build_composite
 from reid_data.compose.recipe import PlanSettings
+from reid_data.compose.settings import CompositeSettings
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError
 from reid_data.files import cache_folder, sha256_file
-from reid_data.forgetting import forget_person, relatives
-from reid_data.integrity import verify_set
 from reid_data.manifest import MANIFEST_FILE, read_manifest
+from reid_data.plates.build import BackgroundSettings, build_backgrounds
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
+from reid_data.written.forget import forget_person, relatives
+from reid_data.written.verify import verify_set
 from tests.data.people import tree, write_people_set
 from tests.data.test_background_set import RedSegmenter
 

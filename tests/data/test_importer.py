@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from reid_data.datasets.check import check
 from reid_data.datasets.importer import ImportSettings, import_set
-from reid_data.datasets.verify import check
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.images import write_image
 from tests.conftest import random_image

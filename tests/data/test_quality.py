@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_data.build import build_composite
-from reid_data.build_settings import CompositeSettings
+from reid_data.compose.build import build_composite
 from reid_data.compose.picture import Steps
-from reid_data.composite_preview import preview_composite
+from reid_data.compose.settings import CompositeSettings
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError
 from reid_data.images import encode_mask
-from reid_data.judging import (
+from reid_data.manifest import Manifest, read_manifest
+from reid_data.quality.judges import (
     Composites,
     choose_rows,
     judge_by_classifier,
@@ -24,11 +24,11 @@ from reid_data.judging import (
     steps_of,
     true_mask,
 )
-from reid_data.manifest import Manifest, read_manifest
-from reid_data.quality import AIMS, outside, reasons, score, summarise_judges, worst_median_best
+from reid_data.quality.preview import preview_composite
+from reid_data.quality.score import AIMS, outside, reasons, score, summarise_judges, worst_median_best
+from reid_data.quality.texture import composite_auc, texture_features
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.texture import composite_auc, texture_features
 from tests.data.people import tree, write_people_set
 from tests.data.test_background_set import RedSegmenter
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data.channel_stats import channel_stats
 from reid_data.datasets import DATASETS
-from reid_data.datasets.verify import check
+from reid_data.datasets.channel_stats import channel_stats
+from reid_data.datasets.check import check
 from reid_data.records import JUNK_PID, ReidDataset, count_split, relabel
 
 

@@ -5,7 +5,7 @@ import copy
 import torch
 
 from reid_data.segment.network import PedestrianNet
-from reid_data.segmenter_optimizer import SegmenterOptimizer
+from reid_data.train_segmenter.optimizer import SegmenterOptimizer
 
 
 def prepared(seed: int = 0) -> PedestrianNet:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from reid_data import segmenter_training as training
-from reid_data import segmenter_training_bank as banks
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.images import encode_mask, encode_png, read_mask
 from reid_data.segment.network import SIZE, save_weights
-from reid_data.segment.train_samples import (
+from reid_data.train_segmenter import bank as banks
+from reid_data.train_segmenter import run as training
+from reid_data.train_segmenter.samples import (
     BODY,
     CANVAS,
     Bank,

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_data.compose.in_training import TrainingSwap, prepare_swap, swap_digest
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.swap import BackgroundSwap, as_alpha
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, UsageError
 from reid_data.images import decode_image, encode_jpeg, encode_png, write_image
-from reid_data.plate_files import list_scenes, read_scene
+from reid_data.plates.files import list_scenes, read_scene
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.swapping import TrainingSwap, prepare_swap, swap_digest
 from reid_data.transforms import A
 from tests.data.people import person_picture, write_people_set
 

@@ -13,7 +13,7 @@ from reid_data.images import read_image, read_mask
 from reid_data.records import SPLIT_FOLDERS, SPLITS, count_split
 from reid_data.synth.generate import generate, render, sample
 from reid_data.synth.layout import plan_set
-from reid_data.synth.scene import NETWORKS, draw_scene
+from reid_data.synth.place.scene import NETWORKS, draw_scene
 
 SMALL = {"num_train": 14, "num_ids": 4, "seed": 5}
 NAME = re.compile(r"^(-1|\d{4})_c(\d)s(\d+)_(\d{6})_(\d{2})\.jpg$")

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from reid_data.synth.appearance import draw_appearance
-from reid_data.synth.backdrop import Nuisance
-from reid_data.synth.camera import draw_look, draw_shot, optics
 from reid_data.synth.crop import compose, paint
-from reid_data.synth.figure import Light, draw_figure
-from reid_data.synth.pose import draw_pose, skeleton
-from reid_data.synth.raster import Canvas, View, gather, splat
-from reid_data.synth.scene import Lens, Scene, draw_scene
-from reid_data.synth.surface import Material, Surface, ellipsoid, rotation_y, tube
+from reid_data.synth.paint.raster import Canvas, View, gather, splat
+from reid_data.synth.paint.surface import Material, Surface, ellipsoid, rotation_y, tube
+from reid_data.synth.person.appearance import draw_appearance
+from reid_data.synth.person.figure import Light, draw_figure
+from reid_data.synth.person.pose import draw_pose, skeleton
+from reid_data.synth.place.backdrop import Nuisance
+from reid_data.synth.place.camera import draw_look, draw_shot, optics
+from reid_data.synth.place.scene import Lens, Scene, draw_scene
 
 LIGHT = Light((-0.4, 0.8, 0.45), 0.7, 0.6, (1.0, 1.0, 1.0), (0.5, 0.5, 0.5), 0.4)
 ALONE = Nuisance(others=0.0, occluders=0.0)

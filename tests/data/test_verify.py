@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from reid_data.datasets import DATASETS, load_dataset
+from reid_data.datasets.check import check
 from reid_data.datasets.inspect import fingerprint, near_pairs
-from reid_data.datasets.verify import check
 from reid_data.images import read_image, write_image
 from tests.conftest import random_image
 

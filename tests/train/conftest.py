@@ -12,8 +12,8 @@ from torch import nn
 from reid_data.datasets import load_dataset
 from reid_data.images import write_image
 from reid_data.records import ReidDataset
-from reid_train.config import TrainSettings
 from reid_train.model import reid_net
+from reid_train.settings.train import TrainSettings
 
 NUM_IDS, IMAGES_PER_CAMERA = 8, 3
 TINY_WIDTH = 12

@@ -17,7 +17,8 @@ import torch
 
 from reid_data.datasets import load_dataset
 from reid_train.model import reid_net
-from reid_train.train import fit, test
+from reid_train.testing import test
+from reid_train.training.fit import fit
 from tests.train.conftest import build_tiny_backbone, small
 
 ROOT = Path(sys.argv[1])

@@ -11,11 +11,11 @@ import numpy as np
 from reid_data.files import write_json
 from reid_data.images import write_image
 from reid_data.manifest import encode_row, make_header
-from reid_train.evaluate.bootstrap import METRICS, over_seeds
-from reid_train.evaluate.feature_files import write_npz
-from reid_train.evaluate.per_query import PerQuery, read_per_query
+from reid_train.evaluation.bootstrap import METRICS, over_seeds
+from reid_train.evaluation.per_query import PerQuery, read_per_query
+from reid_train.features.files import write_npz
 from reid_train.report.pictures import sheet_path
-from reid_train.results import RunResult, write_result
+from reid_train.runs.result import RunResult, write_result
 
 PEOPLE, QUERIES = 12, 36
 

@@ -9,11 +9,11 @@ from importlib.resources import files
 import pytest
 
 from reid_data.errors import UsageError
-from reid_train import ablation
-from reid_train.config import TrainSettings
-from reid_train.data import take_identities
 from reid_train.matrix.cells import Machine
-from reid_train.run_folder import read_log
+from reid_train.runs.folder import read_log
+from reid_train.settings.train import TrainSettings
+from reid_train.study import ablation
+from reid_train.training.batches import take_identities
 
 TINY = {
     "backbone": "resnet18", "weights": "none", "last_stride": 2, "size": "32x16", "pad_crop": 2, "batch_ids": 4,

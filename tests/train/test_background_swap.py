@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from reid_data.compose.in_training import prepare_swap
 from reid_data.datasets import load_dataset
 from reid_data.errors import UsageError
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.swapping import prepare_swap
 from reid_data.transforms import train_transform
-from reid_train import data, train
-from reid_train.run_folder import read_log, train_key
-from reid_train.samplers import random_plan, shard
+from reid_train.runs.folder import read_log, train_key
+from reid_train.training import batches as data
+from reid_train.training import fit as train
+from reid_train.training.samplers import random_plan, shard
 from tests.data.people import write_people_set
 
 from .conftest import small

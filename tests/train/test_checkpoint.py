@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from reid_data.errors import InputError
-from reid_train.checkpoint import load_model, load_state, read_metadata, save_model, save_state
+from reid_train.runs.checkpoint import load_model, load_state, read_metadata, save_model, save_state
 
 from .conftest import write_tiny_set
 

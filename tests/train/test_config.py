@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from reid_data.errors import InputError, UsageError
-from reid_train.config import (
+from reid_train.arithmetic import DTYPES
+from reid_train.model.backbones import BACKBONES
+from reid_train.model.classifiers import CLASSIFIERS, NORMS
+from reid_train.model.reid_net import POOLINGS
+from reid_train.settings.train import (
     TEMPERATURE_SCHEDULES,
     TrainSettings,
     default_text,
@@ -17,11 +21,7 @@ from reid_train.config import (
     from_assignments,
     from_toml,
 )
-from reid_train.engine import DTYPES
-from reid_train.model.backbones import BACKBONES
-from reid_train.model.classifiers import CLASSIFIERS, NORMS
-from reid_train.model.reid_net import POOLINGS
-from reid_train.schedules import DECAYS, TEMPERATURES
+from reid_train.training.schedules import DECAYS, TEMPERATURES
 
 RECIPES = Path(__file__).parents[2] / "assets" / "recipes"
 OTHER_VALUES: dict[str, Any] = {

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from reid_train.curves import COLOURS, HEIGHT, PANELS, WIDTH, draw_curves
+from reid_train.runs.curves import COLOURS, HEIGHT, PANELS, WIDTH, draw_curves
 
 
 def row(epoch: int, **values: float) -> dict[str, float]:

@@ -6,16 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data.build import build_composite
-from reid_data.build_settings import CompositeSettings
+from reid_data.compose import views as diagnostics
+from reid_data.compose.build import build_composite
+from reid_data.compose.settings import CompositeSettings
+from reid_data.compose.views import content_digest, load_test_set, prepare_view
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, UsageError
 from reid_data.files import write_atomic
 from reid_data.images import encode_mask, read_record, resize, write_image
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_train import diagnostics, train
-from reid_train.diagnostics import content_digest, load_test_set, prepare_view
+from reid_train.training import fit as train
 from tests.conftest import random_image
 from tests.data.people import SIZE, ellipse_mask, tree, write_people_set
 

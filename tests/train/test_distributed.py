@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from reid_data.errors import EnvironmentFault, InputError
-from reid_train import losses
-from reid_train.data import Batch
-from reid_train.distributed import average_gradients, barrier, gather_rows, mean_over_processes, process_group, rank
-from reid_train.engine import Arithmetic, Objective, StepValues, build_optimiser, train_epoch
-from reid_train.launch import launch
+from reid_train.arithmetic import Arithmetic
 from reid_train.model import reid_net
 from reid_train.model.reid_net import NetSpec, build_net
-from reid_train.samplers import pk_plan, shard
+from reid_train.processes.group import average_gradients, barrier, gather_rows, mean_over_processes, process_group, rank
+from reid_train.processes.launch import launch
+from reid_train.training import losses
+from reid_train.training.batches import Batch
+from reid_train.training.epoch import Objective, StepValues, build_optimiser, train_epoch
+from reid_train.training.samplers import pk_plan, shard
 
 from .conftest import build_tiny_backbone, small, write_tiny_set
 from .failing_process import failing_process
@@ -88,7 +89,7 @@ def epoch(num_processes: int) -> tuple[np.ndarray, float]:
 def whole_run(root: str) -> dict[str, Any]:
     """A training as the command line starts it in each process."""
     from reid_data.datasets import load_dataset
-    from reid_train.train import fit
+    from reid_train.training.fit import fit
 
     settings = small(epochs=2, classifier_init="centroid")
     result = fit(settings, [load_dataset("tiny", Path(root))], Path(root, "run"), device="cpu", workers=1)

@@ -8,18 +8,10 @@ import torch
 from torch import Tensor
 
 from reid_data.errors import InputError, UsageError
-from reid_train.data import Batch
-from reid_train.engine import (
-    Arithmetic,
-    Objective,
-    StepValues,
-    build_optimiser,
-    fits,
-    is_out_of_memory,
-    resolve_amp,
-    train_epoch,
-)
+from reid_train.arithmetic import Arithmetic, resolve_amp
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
+from reid_train.training.batches import Batch
+from reid_train.training.epoch import Objective, StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 CPU = torch.device("cpu")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from reid_data.errors import InputError
-from reid_train.evaluate.bootstrap import _sign_flip, intervals, over_seeds, paired
-from reid_train.evaluate.per_query import PerQuery
+from reid_train.evaluation.bootstrap import _sign_flip, intervals, over_seeds, paired
+from reid_train.evaluation.per_query import PerQuery
 
 
 def rows(ap, pid, first=None, matches=None):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reid_train.evaluate.protocol import chance_map, evaluate
+from reid_train.evaluation.protocol import chance_map, evaluate
 
 
 def test_chance_is_the_mean_of_random_rankings():

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from reid_cli.train.compare import compare as compare_command
 
 from reid_data.errors import InputError
-from reid_train.evaluate.compare import compare, read_outcome
-from reid_train.evaluate.feature_files import write_npz
+from reid_train.evaluation.compare import compare, read_outcome
+from reid_train.features.files import write_npz
 
 
 def write_run(folder, ap, *, pid=None, test="market", settings=None, names=None, matches=None):

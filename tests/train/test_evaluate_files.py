@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from reid_data.errors import InputError, UsageError
-from reid_train.evaluate.feature_files import FeatureRows, read_features, write_features
-from reid_train.evaluate.per_query import per_query_of, read_per_query, write_per_query
-from reid_train.evaluate.protocol import evaluate
+from reid_train.evaluation.per_query import per_query_of, read_per_query, write_per_query
+from reid_train.evaluation.protocol import evaluate
+from reid_train.features.files import FeatureRows, read_features, write_features
 
 
 def values(num_query=4, num_gallery=25, paths=True):

@@ -10,12 +10,12 @@ from reid_cli.train.rank import rank
 
 from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.images import read_image, write_image
-from reid_train.evaluate import expansion
-from reid_train.evaluate.compare import read_outcome
-from reid_train.evaluate.expansion import closest, expand_queries
-from reid_train.evaluate.feature_files import write_features
-from reid_train.evaluate.protocol import evaluate
-from reid_train.evaluate.ranked_list import BORDERS, draw_lists, ranked_lists, worst_first
+from reid_train.evaluation import expansion
+from reid_train.evaluation.compare import read_outcome
+from reid_train.evaluation.expansion import closest, expand_queries
+from reid_train.evaluation.protocol import evaluate
+from reid_train.evaluation.ranked_list import BORDERS, draw_lists, ranked_lists, worst_first
+from reid_train.features.files import write_features
 from tests.train import evaluate_oracle as oracle
 
 

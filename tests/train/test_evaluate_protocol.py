@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reid_data.errors import InputError, UsageError
-from reid_train.evaluate.protocol import chance_map, evaluate
+from reid_train.evaluation.protocol import chance_map, evaluate
 from tests.train import evaluate_oracle as oracle
 
 RNG = np.random.default_rng(0)

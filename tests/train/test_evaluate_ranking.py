@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_train.evaluate import counting
-from reid_train.evaluate.distance import Metric, take_rows
-from reid_train.evaluate.protocol import chance_map, evaluate
+from reid_train.evaluation import counting
+from reid_train.evaluation.distance import Metric, take_rows
+from reid_train.evaluation.protocol import chance_map, evaluate
 from tests.train import evaluate_oracle as oracle
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from reid_data.datasets import DATASETS
 from reid_data.images import read_record, resize
-from reid_train.evaluate.bootstrap import intervals
-from reid_train.evaluate.per_query import per_query_of
-from reid_train.evaluate.protocol import chance_map, evaluate
+from reid_train.evaluation.bootstrap import intervals
+from reid_train.evaluation.per_query import per_query_of
+from reid_train.evaluation.protocol import chance_map, evaluate
 from tests.train import evaluate_oracle as oracle
 
 STRIPES, BINS = 4, 4

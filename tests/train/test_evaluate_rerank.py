@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from reid_data.errors import UsageError
-from reid_train.evaluate.distance import Metric
-from reid_train.evaluate.neighbours import jaccard, nearest, reciprocal_weights
-from reid_train.evaluate.protocol import evaluate
-from reid_train.evaluate.rerank import RerankSettings, rerank_adjustment
+from reid_train.evaluation.distance import Metric
+from reid_train.evaluation.protocol import evaluate
+from reid_train.evaluation.rerank import RerankSettings, rerank_adjustment
+from reid_train.graph.neighbours import jaccard, nearest, reciprocal_weights
 from tests.train import evaluate_oracle as oracle
 
 

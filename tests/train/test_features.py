@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from reid_data.decode import decoded
 from reid_data.images import read_record, resize
 from reid_data.records import Record, ReidDataset
-from reid_train import features as module
-from reid_train.decode import decoded
-from reid_train.engine import Arithmetic
-from reid_train.feature_cache import FeatureCache, prune
-from reid_train.features import Extraction, class_centroids, extract
+from reid_train.arithmetic import Arithmetic
+from reid_train.features import extract as module
+from reid_train.features.cache import FeatureCache, prune
+from reid_train.features.extract import Extraction, class_centroids, extract
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")

@@ -9,8 +9,8 @@ from pytorch_metric_learning.miners import BatchHardMiner
 from torch import Tensor
 from torch.nn import functional as F
 
-from reid_train.losses import batch_hard_triplet, centre_loss, cross_entropy, moved_centres, pairwise_distances
 from reid_train.model.classifiers import Classifier, arcface_head, cosface_head
+from reid_train.training.losses import batch_hard_triplet, centre_loss, cross_entropy, moved_centres, pairwise_distances
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from reid_data.errors import UsageError
-from reid_train.config import TrainSettings
 from reid_train.matrix.plan import Part, make_plan, union_parts
+from reid_train.settings.train import TrainSettings
 
 BASE = TrainSettings(weights="none", backbone="resnet18")
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from reid_train.matrix import children as children_module
+from reid_train.matrix import runner as children_module
 from reid_train.matrix.cells import Cell, Column, Machine, prepare
-from reid_train.matrix.children import Children
 from reid_train.matrix.document import num_failed
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import invalidated, run_matrix, run_prepared
+from reid_train.matrix.runner import Children
 
 from .conftest import small, write_tiny_set
 

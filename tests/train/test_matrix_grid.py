@@ -14,7 +14,6 @@ from reid_cli.settings import setting_values
 from reid_cli.train import app
 
 from reid_data.errors import InputError, UsageError
-from reid_train.config import from_assignments
 from reid_train.matrix.cells import Machine, prepare
 from reid_train.matrix.command import export_commands, fit_command
 from reid_train.matrix.estimate import estimate_seconds
@@ -22,6 +21,7 @@ from reid_train.matrix.grid_file import Grid, read_grid
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.study import beside_study, study_figures
 from reid_train.matrix.tables import FORMATS, Table, as_csv, as_latex, as_markdown, as_text, metric_table
+from reid_train.settings.train import from_assignments
 
 from .conftest import small
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from reid_data.compose import views as diagnostics
+from reid_data.compose.views import Diagnostic
 from reid_data.datasets import load_dataset
 from reid_data.files import write_atomic
 from reid_data.images import encode_mask
-from reid_train import diagnostics
-from reid_train.diagnostics import Diagnostic
-from reid_train.evaluate.per_query import PerQuery
+from reid_train.evaluation.per_query import PerQuery
 from reid_train.matrix.cells import Cell, Column, Machine
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.reliance import reliance

@@ -9,12 +9,12 @@ from torchvision.models import resnet
 
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import sha256_file
-from reid_train.checkpoint import save_model
 from reid_train.model import weights
 from reid_train.model.backbones import BACKBONES, NUM_PARAMETERS, build_backbone
 from reid_train.model.classifiers import Classifier
 from reid_train.model.reid_net import GeneralisedMean, NetSpec, build_net
 from reid_train.model.weights import load_start, weights_path
+from reid_train.runs.checkpoint import save_model
 
 from .conftest import TINY_WIDTH
 

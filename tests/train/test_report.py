@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from reid_cli.train.report import report as report_command
 
 from reid_data.errors import InputError
-from reid_train.evaluate.bootstrap import Difference
-from reid_train.evaluate.compare import compare, read_outcome
+from reid_train.evaluation.bootstrap import Difference
+from reid_train.evaluation.compare import compare, read_outcome
 from reid_train.report import bars, charts
 from reid_train.report.composites import composites
 from reid_train.report.curves import cmc

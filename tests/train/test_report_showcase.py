@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from reid_train.evaluate.protocol import evaluate
-from reid_train.evaluate.showcase import notable_queries, write_showcase
+from reid_train.evaluation.protocol import evaluate
+from reid_train.evaluation.showcase import notable_queries, write_showcase
 
 
 @pytest.mark.parametrize(

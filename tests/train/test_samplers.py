@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reid_data.errors import InputError
-from reid_train.samplers import num_iterations, pk_plan, random_plan, shard
+from reid_train.training.samplers import num_iterations, pk_plan, random_plan, shard
 
 
 def plan_for(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reid_data.errors import InputError
-from reid_train.schedules import DECAYS, read_temperatures, temperature_at, warmup
+from reid_train.training.schedules import DECAYS, read_temperatures, temperature_at, warmup
 
 
 def test_learning_rate_decays() -> None:

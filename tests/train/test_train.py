@@ -9,19 +9,21 @@ import numpy as np
 import pytest
 import torch
 
+from reid_data import decode
 from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.images import read_record
 from reid_data.records import ReidDataset
-from reid_train import data, decode
-from reid_train.checkpoint import load_model, load_state
-from reid_train.data import class_map, load_training_set, take_first, take_part
 from reid_train.model import reid_net
-from reid_train.results import read_result
-from reid_train.run_folder import read_log, train_key
-from reid_train.train import fit, identify, is_finished, load_trained, plan
-from reid_train.train import test as run_test
-from reid_train.train import test_key as key_of_test
+from reid_train.runs.checkpoint import load_model, load_state
+from reid_train.runs.folder import read_log, train_key
+from reid_train.runs.folder import test_key as key_of_test
+from reid_train.runs.result import read_result
+from reid_train.testing import load_trained
+from reid_train.testing import test as run_test
+from reid_train.training import batches as data
+from reid_train.training.batches import class_map, load_training_set, take_first, take_part
+from reid_train.training.fit import fit, identify, is_finished, plan
 
 from .conftest import small, write_tiny_set
 
@@ -84,7 +86,7 @@ def test_the_same_settings_give_the_same_bytes_for_any_number_of_workers(tiny: R
 
 def test_batches_made_by_loader_processes_are_the_same(tiny: ReidDataset) -> None:
     from reid_data.transforms import train_transform
-    from reid_train.samplers import random_plan, shard
+    from reid_train.training.samplers import random_plan, shard
 
     images = load_training_set([tiny], (32, 16))
     transform = train_transform((32, 16), flip=0.5, pad_crop=4, random_erasing=0.5, fill=(1, 2, 3))
@@ -109,7 +111,7 @@ def test_a_finished_run_returns_at_once(tiny: ReidDataset, tmp_path: Path, monke
     first = run(tmp_path / "a", tiny)
     key = identify(small(), [tiny], device="cpu").train_key
     assert is_finished(tmp_path / "a", key)
-    monkeypatch.setattr("reid_train.train.load_training_set", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("reid_train.training.fit.load_training_set", lambda *_, **__: pytest.fail("trained again"))
     assert run(tmp_path / "a", tiny) == first
 
 
@@ -139,7 +141,7 @@ def test_a_run_stopped_between_epochs_ends_with_the_same_bytes(
 ) -> None:
     run(tmp_path / "whole" / "r", tiny, epochs=3, **changes)
     folder = tmp_path / "stopped" / "r"
-    from reid_train import training
+    from reid_train.training import training
 
     real = training.train_epoch
     calls = []
@@ -166,7 +168,7 @@ def test_tensorboard_holds_each_epoch_once_also_after_a_resume(
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from reid_train import training
+    from reid_train.training import training
 
     run(tmp_path / "plain" / "r", tiny, epochs=3)
     folder, real = tmp_path / "events" / "r", training.save_state
@@ -365,7 +367,7 @@ def test_tests_are_not_repeated_and_test_settings_can_change(
 def test_other_test_settings_reuse_the_features(
     tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reid_train import features
+    from reid_train.features import extract as features
 
     run(tmp_path / "r", tiny)
     run_test(tmp_path / "r", tiny, device="cpu", workers=1)
@@ -469,7 +471,7 @@ def test_out_of_memory_names_the_batch_that_fits(
 
 
 def test_devices() -> None:
-    from reid_train.distributed import pick_device
+    from reid_train.processes.group import pick_device
 
     assert pick_device("cpu").type == "cpu"
     with pytest.raises(UsageError, match="--device 'gpu'"):

@@ -141,7 +141,7 @@ def test_output_does_not_depend_on_what_was_there(crops: Path, tmp_path: Path) -
 
 
 def test_files_of_a_killed_run_do_not_stay(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reid_data.segment import export
+    from reid_data.export import masks as export
 
     out, arguments = tmp_path / "out", ("--segmenter", "grabcut", "--workers", 1)
     real, written = export._write_one, []

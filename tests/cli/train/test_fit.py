@@ -12,8 +12,8 @@ import pytest
 from reid_cli.settings import value_form
 from reid_cli.train import app, main
 
-from reid_train.config import fields
-from reid_train.setting import flag
+from reid_train.settings.setting import flag
+from reid_train.settings.train import fields
 from tests.train.conftest import build_tiny_backbone, write_tiny_set
 
 Call = Callable[..., tuple[int, str, str]]
@@ -234,7 +234,7 @@ def test_ctrl_c_says_how_to_go_on(call: Call, monkeypatch: pytest.MonkeyPatch) -
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("reid_train.training.train_epoch", stop)
+    monkeypatch.setattr("reid_train.training.training.train_epoch", stop)
     code, _, err = fit(call)
     assert code == 130
     assert "reid-train fit --train tiny --backbone resnet18" in err

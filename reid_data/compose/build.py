@@ -1,0 +1,251 @@
+"""The preparation page: photographs -> masks -> plates -> plan -> composites -> a new data set.
+
+Read `build_composite` from top to bottom; everything that it calls is one stage.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reid_data.compose.picture import Steps, compose
+from reid_data.compose.recipe import Backdrop, Task, image_row, make_plan
+from reid_data.compose.rim import old_background, seam_ratio
+from reid_data.compose.settings import (
+    COMMAND,
+    CompositeSettings,
+    describe_settings,
+    describe_sources,
+    estimate_bytes,
+    limit_records,
+    num_plates,
+    resolve_settings,
+)
+from reid_data.datasets.card import tool_version, write_card
+from reid_data.errors import ImageError, InputError
+from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
+from reid_data.images import encode_jpeg
+from reid_data.manifest import Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
+from reid_data.masks import looseness
+from reid_data.parallel import ordered_map
+from reid_data.plates.crops import Plate, PlateBank, gather_plates
+from reid_data.plates.files import fit_plate, read_plate
+from reid_data.plates.load import is_plate_set, load_banks
+from reid_data.plates.sides import SIDES, background_sides
+from reid_data.records import SPLIT_FOLDERS, SPLITS, Record, ReidDataset
+from reid_data.seeds import image_seed
+from reid_data.segment.base import Segmenter
+from reid_data.segment.cache import MaskCache, Unusable
+from reid_data.segment.survey import MaskInfo, survey
+from reid_data.written.output import (
+    README_FILE,
+    clear_output,
+    inspect_output,
+    refuse_overlap,
+    sweep_output,
+    trusted_rows,
+)
+from reid_data.written.readme import Counts, composite_card, data_card
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished composite: where it is, images by split and status, plates and crops tried, crops that were unusable."""
+
+    root: Path
+    counts: Counts
+    plates: int
+    tried: int
+    unusable: int
+    was_finished: bool = False
+
+    @property
+    def failed(self) -> int:
+        """Images that could not be read, of both sets."""
+        return self.unusable + sum(part.get("failed", 0) for part in self.counts.values())
+
+
+def build_composite(
+    fg: ReidDataset,
+    bg: ReidDataset,
+    out: Path,
+    segmenter: Segmenter,
+    settings: CompositeSettings,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> Built:
+    """Put the people of `fg` before plates of `bg`, as a set in Market layout below `out`.
+
+    The bytes written depend on the two sets, the segmenter and `settings` alone, not on `workers` or interruptions: the
+    same call goes on where a killed one stopped. Raises ReidError (see `inspect_output`, `require_space`).
+    """
+    refuse_overlap(out, [fg, bg])
+    settings = resolve_settings(settings, bg)
+    foregrounds = limit_records(fg, settings.limit)
+    fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
+    with only_writer(out):
+        found = inspect_output(out, COMMAND, fingerprint, overwrite=overwrite)
+        if found.finished and found.manifest:
+            return replace(summarise(out, found.manifest), was_finished=True)
+        require_space(out, estimate_bytes(foregrounds))
+        infos = list(survey(foregrounds, segmenter, workers, lambda *done: progress("masks", *done)))
+        banks = gather_sides(infos, bg, segmenter, settings, people=fg, workers=workers, progress=progress)
+        sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+        tasks = make_plan(infos, sides, settings.plan)
+
+        sweep_output(out)
+        if found.manifest is None:
+            begin_output(out, fingerprint, describe_sources(out, fg, bg), banks, overwrite=overwrite)
+            found = inspect_output(out, COMMAND, fingerprint)
+        done, length = trusted_rows(found, "image")
+        jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[len(done) :]]
+        with ManifestWriter(out, length) as manifest:
+            tools = (segmenter, settings.steps, str(out))
+            for row in ordered_map(_compose_one, jobs, workers, initializer=_start, initargs=tools):
+                manifest.append(row)
+                done.append(row)
+                progress("composites", len(done), len(tasks))
+        return finish_output(out, fg, bg, tasks, fingerprint)
+
+
+def gather_sides(
+    infos: Sequence[MaskInfo | Unusable],
+    bg: ReidDataset,
+    segmenter: Segmenter,
+    settings: CompositeSettings,
+    *,
+    people: ReidDataset | None = None,
+    workers: int,
+    progress: Progress,
+) -> dict[str, PlateBank]:
+    """Plates for the train side and for the test side, each from the same side of `bg`, as many as its images need; all there
+    are if `bg` is a set of plates. `people`: the foreground set, so that nobody gets a plate of his own from such a set.
+    """
+    wanted = Counter(
+        SIDES[info.record.split]
+        for info in infos
+        if isinstance(info, MaskInfo) and (info.record.split != "train" or info.quality >= settings.plan.min_quality)
+    )
+    if is_plate_set(bg):
+        kept = load_banks(bg, people)
+        lacking = [side for side in wanted if not kept[side].plates]
+        if lacking:
+            raise InputError(
+                f"'{bg.name}' holds no plates for the {lacking[0]} side. Make more with reid-data backgrounds."
+            )
+        return {side: kept[side] for side in sorted(wanted)}
+    records = background_sides(bg)
+    banks = {}
+    for side, number in sorted(wanted.items()):
+        banks[side] = gather_plates(
+            records[side],
+            num_plates(number, settings.plan.max_reuse),
+            segmenter,
+            settings.plates,
+            image_seed(settings.plan.seed, f"plates {side}"),
+            workers=workers,
+            progress=lambda done, total, side=side: progress(f"plates ({side})", done, total),  # type: ignore[misc]
+        )
+        if not banks[side].plates:
+            raise InputError(
+                f"none of the {len(records[side]):,} crops of the {side} side of '{bg.name}' gave a usable plate (gate: mask quality "
+                f"{settings.plates.min_quality:g}). Lower --min-quality, or choose another --bg or --segmenter."
+            )
+    return banks
+
+
+def backdrop(plate: Plate) -> Backdrop:
+    """A plate as the plan sees it."""
+    return Backdrop(plate.record, plate.path, plate.sha256, plate.hole)
+
+
+def chosen_backdrop(task: Task, sides: dict[str, list[Backdrop]]) -> Backdrop | None:
+    """The plate that the plan gave to an image; None where no image is written."""
+    return None if task.backdrop is None else sides[SIDES[task.record.split]][task.backdrop]
+
+
+def begin_output(out: Path, fingerprint: Row, sources: Row, banks: dict[str, PlateBank], *, overwrite: bool) -> None:
+    """Claim the folder: header and one row per crop that was tried as a plate, then the split folders."""
+    make_folder(out)
+    if overwrite:
+        clear_output(out)
+    rows = [row for side, bank in banks.items() for row in bank.rows(side)]
+    start_manifest(out, make_header(COMMAND, fingerprint, sources=sources, tool=tool_version()), rows)
+
+
+_tools: tuple[MaskCache, Steps, Path]
+
+
+def _start(segmenter: Segmenter, steps: Steps, out: str) -> None:
+    global _tools
+    _tools = MaskCache(segmenter), steps, Path(out)
+    for folder in SPLIT_FOLDERS.values():
+        make_folder(Path(out, folder))
+
+
+def _compose_one(job: tuple[Task, Backdrop | None]) -> Row:
+    """Write one composite and give its manifest row."""
+    task, backdrop = job
+    if backdrop is None:
+        return image_row(task)
+    cache, steps, out = _tools
+    try:
+        data, judged = compose_task(task, backdrop, cache, steps)
+    except ImageError as error:
+        return image_row(replace(task, status="failed", reason=str(error)))
+    write_atomic(out / task.name, data)
+    return image_row(task, backdrop, sha256_bytes(data)) | judged
+
+
+def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:
+    """The JPEG of one composite, and what the judges that need no labels say of it (see `compose.rim`).
+
+    Raises ImageError if the source can no longer be read.
+    """
+    masked = cache.masked([task.record])[0]
+    if isinstance(masked, Unusable):
+        raise ImageError(masked.reason)
+    plate, _ = read_plate(backdrop.path)
+    plate = fit_plate(plate, (masked.image.shape[0], masked.image.shape[1]))
+    if not task.person:
+        return encode_jpeg(plate, steps.jpeg_quality), {}
+    picture = compose(masked.image, masked.alpha, plate, steps)
+    judged = {
+        "looseness": looseness(masked.alpha),
+        "seam_ratio": seam_ratio(picture, masked.image, masked.alpha),
+        "old_background": old_background(picture, masked.image, plate, masked.alpha),
+    }
+    return encode_jpeg(picture, steps.jpeg_quality), {
+        key: None if value is None else round(value, 4) for key, value in judged.items()
+    }
+
+
+def finish_output(out: Path, fg: ReidDataset, bg: ReidDataset, tasks: Sequence[Task], fingerprint: Row) -> Built:
+    """Write the data card, then `dataset.json`, which makes the set a finished one."""
+    manifest = read_manifest(out)
+    assert manifest is not None
+    built = summarise(out, manifest)
+    written = {row["name"] for row in manifest.of_kind("image") if row["sha256"]}
+    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
+    for task in tasks:
+        if task.name in written:
+            splits[task.record.split].append(replace(task.record, root=str(out), name=task.name))
+    card = composite_card(out.name, fg, bg)
+    write_atomic(out / README_FILE, data_card(card, fingerprint, built.counts, built.plates, built.tried).encode())
+    made = ReidDataset(card, out, splits["train"], splits["query"], splits["gallery"])
+    write_card(out, card, made, fingerprint)
+    return built
+
+
+def summarise(out: Path, manifest: Manifest) -> Built:
+    """The counts of a set from its manifest."""
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for row in manifest.of_kind("image"):
+        counts[row["split"]][row["status"]] += 1
+    plates = Counter(row["status"] for row in manifest.of_kind("plate"))
+    plain = {split: dict(sorted(part.items())) for split, part in counts.items()}
+    return Built(out, plain, plates["ok"], plates.total(), plates["failed"])

@@ -1,0 +1,237 @@
+"""A set of person-free plates: out of pedestrian crops, any pictures of scenes, or the frames of fixed cameras."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from reid_data.datasets.card import tool_version, write_card
+from reid_data.datasets.digest import dataset_digest
+from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
+from reid_data.images import read_bytes
+from reid_data.jpeg import usual_quality
+from reid_data.manifest import Manifest, Row, make_header, read_manifest, start_manifest
+from reid_data.plates.crops import SEES_NOBODY, Plate, PlateBank, PlateSettings, gather_plates
+from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
+from reid_data.plates.sides import SPLIT_OF, background_sides
+from reid_data.records import SPLIT_FOLDERS, ReidDataset
+from reid_data.seeds import image_seed
+from reid_data.segment.base import Segmenter
+from reid_data.written.output import (
+    README_FILE,
+    clear_output,
+    inspect_output,
+    refuse_overlap,
+    set_of_rows,
+    sweep_output,
+)
+from reid_data.written.readme import backgrounds_card, backgrounds_text
+
+COMMAND = "backgrounds"
+SOURCES = ("crops", "scenes", "frames")
+BYTES_PER_PLATE = 60_000
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class BackgroundSettings:
+    """What decides a set of plates besides its source and the segmenter: `source` is one of `SOURCES`, `num` how many plates
+    are wanted, half of them for training."""
+
+    source: str = "crops"
+    num: int = 1000
+    plates: PlateSettings = field(default_factory=PlateSettings)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.source not in SOURCES:
+            raise unknown_name("kind of source", self.source, SOURCES)
+
+
+@dataclass(frozen=True)
+class BuiltBackgrounds:
+    """A finished set of plates: where it is, plates by side and camera, pieces tried, reasons against the others."""
+
+    root: Path
+    plates: dict[str, dict[int, int]]
+    tried: int
+    rejected: dict[str, int]
+    was_finished: bool = False
+
+
+def build_backgrounds(
+    source: ReidDataset,
+    out: Path,
+    segmenter: Segmenter,
+    settings: BackgroundSettings,
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+) -> BuiltBackgrounds:
+    """Write the plates of `source` (see `reid_data.scene_plates.picture_source` for a folder) below `out`, in Market layout.
+
+    The bytes depend on the source, the segmenter and `settings` alone. An interrupted run begins anew, with what is kept
+    in the cache. Raises InputError if no plate comes of it; see also `inspect_output`.
+    """
+    refuse_overlap(out, [source])
+    fingerprint = describe(source, segmenter, settings)
+    with only_writer(out):
+        found = inspect_output(out, COMMAND, fingerprint, overwrite=overwrite)
+        if found.finished and found.manifest is not None:
+            return replace(summarise_backgrounds(out), was_finished=True)
+        require_space(out, settings.num * BYTES_PER_PLATE)
+        pieces = _PIECES[settings.source](source, segmenter, settings, workers, progress)
+        sweep_output(out)
+        make_folder(out)
+        clear_output(out)
+        header = make_header(COMMAND, fingerprint, source=_source_row(out, source), tool=tool_version())
+        start_manifest(out, header)
+        rows = write_pieces(out, pieces)
+        if not any(row["row"] == "image" for row in rows):
+            reasons = Counter(row["reason"] for row in rows).most_common(3)
+            raise InputError(
+                f"no plate came of '{source.name}' ({len(rows):,} pieces tried; "
+                + ("; ".join(f"{count}: {reason}" for reason, count in reasons) or "none could be read")
+                + "). Choose other pictures, or lower --min-quality."
+            )
+        start_manifest(out, header, rows)
+        return finish_backgrounds(out, source, fingerprint)
+
+
+def describe(source: ReidDataset, segmenter: Segmenter, settings: BackgroundSettings) -> Row:
+    """The fingerprint of a run, flat and printable."""
+    return {
+        "source": source.name,
+        "source_digest": dataset_digest(source),
+        "source_kind": settings.source,
+        "segmenter": segmenter.name,
+        "segmenter_digest": segmenter.digest(source.records if settings.source == "crops" else ()),
+        "num": settings.num,
+        "seed": settings.seed,
+        "jpeg_quality": usual_quality(source.records),
+        **{f"plate_{key}": value for key, value in asdict(settings.plates).items()},
+    }
+
+
+def _source_row(out: Path, source: ReidDataset) -> Row:
+    return {"name": source.name, "path": os.path.relpath(source.root, out)}
+
+
+def _crop_pieces(
+    source: ReidDataset, segmenter: Segmenter, settings: BackgroundSettings, workers: int, progress: Progress
+) -> Iterator[Piece]:
+    """Plates of pedestrian crops, from the train side for training and from the test side for tests."""
+    for side, records in background_sides(source).items():
+        bank = gather_plates(
+            records,
+            settings.num // 2,
+            segmenter,
+            settings.plates,
+            image_seed(settings.seed, f"plates {side}"),
+            workers=workers,
+            progress=partial(progress, f"plates ({side})"),
+        )
+        yield from bank_pieces(bank, side)
+
+
+def bank_pieces(bank: PlateBank, side: str) -> Iterator[Piece]:
+    """The plates of a bank and what became of the other crops."""
+    for plate in bank.plates:
+        about = {"mask_quality": plate.quality, "person_share": plate.person, "invented": _share(plate)}
+        yield Piece(plate.record, side, plate.sha256, read_bytes(plate.path), "", about)
+    for one in bank.rejected:
+        yield Piece(one.record, side, one.sha256, None, one.reason, {"mask_quality": one.quality})
+    for broken in bank.unusable:
+        yield Piece(broken.record, side, None, None, broken.reason, {})
+
+
+def _share(plate: Plate) -> float:
+    return round(float(plate.hole.mean()) / 255, 4)
+
+
+def _scene_pieces(
+    source: ReidDataset, segmenter: Segmenter, settings: BackgroundSettings, workers: int, progress: Progress
+) -> Iterator[Piece]:
+    search = _search(segmenter, settings, workers)
+    for side, split in SPLIT_OF.items():
+        yield from scene_pieces(source.split(split), side, search, partial(progress, f"scenes ({side})"))
+
+
+def _frame_pieces(
+    source: ReidDataset, segmenter: Segmenter, settings: BackgroundSettings, workers: int, progress: Progress
+) -> Iterator[Piece]:
+    yield from frame_pieces(source.train, _search(segmenter, settings, workers), partial(progress, "cameras"))
+
+
+def _search(segmenter: Segmenter, settings: BackgroundSettings, workers: int) -> Search:
+    if segmenter.name not in SEES_NOBODY:
+        raise UsageError(
+            f"--segmenter {segmenter.name} cannot tell that nobody is there: choose one of {', '.join(SEES_NOBODY)}."
+        )
+    workers = min(workers, segmenter.max_workers or workers)
+    return Search(settings.num // 2, segmenter, settings.plates.max_person, settings.seed, workers)
+
+
+_PIECES = {"crops": _crop_pieces, "scenes": _scene_pieces, "frames": _frame_pieces}
+
+
+def write_pieces(out: Path, pieces: Iterable[Piece]) -> list[Row]:
+    """Write the plates, numbered by side; the manifest row of every piece, in order."""
+    rows: list[Row] = []
+    numbers = Counter[str]()
+    for piece in pieces:
+        record = piece.record
+        row: Row = {
+            "row": "plate" if piece.data is None else "image",
+            "side": piece.side,
+            "status": "rejected" if piece.data is None else "ok",
+            "reason": piece.reason,
+            "source": record.name,
+            "source_sha256": piece.sha256,
+            "pid": record.pid,
+            "camid": record.camid,
+            **piece.about,
+        }
+        if piece.data is not None:
+            numbers[piece.side] += 1
+            split = SPLIT_OF[piece.side]
+            name = f"{SPLIT_FOLDERS[split]}/0000_c{record.camid}s1_{numbers[piece.side]:06d}_00.png"
+            make_folder(out / SPLIT_FOLDERS[split])
+            write_atomic(out / name, piece.data)
+            row |= {"name": name, "split": split, "sha256": sha256_bytes(piece.data)}
+        rows.append(row)
+    return rows
+
+
+def finish_backgrounds(out: Path, source: ReidDataset, fingerprint: Row) -> BuiltBackgrounds:
+    """Write the data card, then `dataset.json`, which makes the set a finished one."""
+    built = summarise_backgrounds(out)
+    card = backgrounds_card(out.name, source)
+    write_atomic(out / README_FILE, backgrounds_text(card, fingerprint, built.plates, built.rejected).encode())
+    write_card(
+        out, card, set_of_rows(out, card, [row | {"pid": 0} for row in _manifest(out).of_kind("image")]), fingerprint
+    )
+    return built
+
+
+def summarise_backgrounds(out: Path) -> BuiltBackgrounds:
+    """The counts of a set of plates from its manifest."""
+    manifest = _manifest(out)
+    plates: dict[str, dict[int, int]] = {}
+    for side in SPLIT_OF:
+        cameras = Counter(row["camid"] for row in manifest.of_kind("image") if row["side"] == side)
+        plates[side] = dict(sorted(cameras.items()))
+    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row["reason"]) for row in manifest.of_kind("plate"))
+    return BuiltBackgrounds(out, plates, len(manifest.rows), dict(reasons.most_common()))
+
+
+def _manifest(out: Path) -> Manifest:
+    manifest = read_manifest(out)
+    assert manifest is not None
+    return manifest
