@@ -1,6 +1,5 @@
-"""Option decorators, command groups and the progress line that all commands share."""
+"""Option decorators and the progress line that all commands share."""
 
-import difflib
 import sys
 import time
 from collections.abc import Callable
@@ -12,26 +11,6 @@ import click
 from reid_data.errors import unknown_name
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
-
-class Commands(click.Group):
-    """A group that lists its commands in the order of the main path and suggests the nearest name for a typing error."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order in which they were added."""
-        return list(self.commands)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click's, with "did you mean"."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            near = difflib.get_close_matches(args[0], list(self.commands), n=1, cutoff=0.5)
-            hint = f" Did you mean '{near[0]}'?" if near and near[0] not in error.message else ""
-            raise click.UsageError(error.message + hint, ctx) from error
-
 
 data_root_option = click.option(
     "--data-root",
@@ -116,3 +95,39 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+class Stages:
+    """A `Progress` per stage, begun when the stage first reports."""
+
+    def __init__(self) -> None:
+        self.name = ""
+        self.line: Progress | None = None
+
+    def __enter__(self) -> "Stages":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.line is not None:
+            self.line.__exit__()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report `done` of `total` in `stage`."""
+        if stage != self.name or self.line is None:
+            self.__exit__()
+            self.name, self.line = stage, Progress(stage)
+        self.line(done, total)
+
+
+def announcer() -> Callable[[str], Progress]:
+    """Says each step, and gives it a progress line that ends the one before."""
+    current: list[Progress] = []
+
+    def announce(what: str) -> Progress:
+        for progress in current:
+            progress.__exit__()
+        say(what)
+        current[:] = [Progress("  ")]
+        return current[0]
+
+    return announce

@@ -1,193 +1,19 @@
-"""`reid-data` commands about sets that are there already: list, stats."""
+"""Sets on the command line: the names of those to train and test on, their notices, where a new one goes."""
 
-import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from reid_data.errors import InputError, UsageError
 
-from reid_data.records import SPLITS
+from .options import names_list, say
 
-from .options import Progress, choose, data_root_option, json_option, limit_option, say, workers_option
-
-
-@click.command("list")
-@data_root_option
-@json_option
-def list_sets(data_root: Path, as_json: bool) -> None:
-    """List the data sets found below the data root, and the known ones that are not there.
-
-    \b
-    Example:
-      reid-data list --data-root ~/datasets
-    """
-    from reid_data.datasets import DATASETS, found_names, load_dataset
-    from reid_data.errors import ReidError
-    from reid_data.records import count_split
-
-    rows: list[dict[str, Any]] = []
-    for name in found_names(data_root):
-        try:
-            dataset = load_dataset(name, data_root)
-        except ReidError as error:
-            rows.append({"name": name, "path": None, "error": str(error)})
-            continue
-        rows.append(
-            {
-                "name": name,
-                "path": str(dataset.root),
-                "kind": dataset.card.kind,
-                "status": dataset.card.status,
-                "terms": dataset.card.terms,
-                "splits": {split: count_split(dataset.split(split)) for split in SPLITS},
-                "ignored": dataset.ignored,
-            }
-        )
-    missing = [name for name in DATASETS if name not in {row["name"] for row in rows}]
-    if as_json:
-        click.echo(json.dumps({"data_root": str(data_root), "found": rows, "known_but_absent": missing}, indent=2))
-        return
-    if rows:
-        _print_sets(rows)
-    say(
-        f"{len(rows)} set{'s' * (len(rows) != 1)} below '{data_root}'."
-        + (f" Known but not there: {', '.join(missing)}." if missing else "")
-    )
-    if not rows:
-        say("Make two synthetic ones with: reid-data synth")
+if TYPE_CHECKING:
+    from reid_data.records import ReidDataset
 
 
-def _print_sets(rows: list[dict[str, Any]]) -> None:
-    from .tables import print_table
-
-    table = []
-    for row in rows:
-        if row["path"] is None:
-            table.append([row["name"], "-", "-", "-", "-", "-", "-", row["error"]])
-            continue
-        train, query, gallery = (row["splits"][split] for split in SPLITS)
-        cameras = max(part["cameras"] for part in (train, query, gallery))
-        counts = [f"{part['ids']:,}/{part['images']:,}" for part in (train, query, gallery)]
-        ignored = sum(row["ignored"].values())
-        table.append(
-            [
-                row["name"],
-                row["kind"],
-                *counts,
-                str(cameras),
-                row["status"],
-                f"{ignored} files ignored" if ignored else "",
-            ]
-        )
-    print_table(
-        ["set", "kind", "train ids/images", "query", "gallery", "cameras", "status", "note"], table, left=(0, 1, 6, 7)
-    )
-
-
-def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
-    """`256x128` -> (256, 128): height x width, as in the papers."""
-    if value is None:
-        return None
-    parts = value.lower().split("x")
-    if len(parts) != 2 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise click.BadParameter(f"'{value}' is not HEIGHTxWIDTH, for example 256x128.")
-    return int(parts[0]), int(parts[1])
-
-
-@click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-@data_root_option
-@click.option("--split", default="train", show_default=True, help="train, query or gallery.")
-@click.option(
-    "--size", callback=parse_size, metavar="HxW", show_default="native size", help="As a network sees it, e.g. 256x128."
-)
-@limit_option("Only the first N images.")
-@workers_option
-@json_option
-def stats(
-    names: tuple[str, ...],
-    data_root: Path,
-    split: str,
-    size: tuple[int, int] | None,
-    limit: int | None,
-    workers: int | None,
-    as_json: bool,
-) -> int:
-    """Channel mean and std of data sets (no NAME: every set found), exact for any number of workers.
-
-    Both definitions of the std: pooled over all pixels, and the mean of each image's std. The result is kept, and
-    `reid-train fit --norm NAME` uses it.
-
-    \b
-    Example:
-      reid-data stats market --size 256x128
-    """
-    from reid_data.datasets import found_names, load_dataset
-    from reid_data.datasets.channel_stats import channel_stats, kept_stats, stats_file
-    from reid_data.errors import InputError
-    from reid_data.parallel import default_workers
-
-    choose("split", split, list(SPLITS))
-    chosen = list(names) or found_names(data_root)
-    if not chosen:
-        raise InputError(f"no data sets below '{data_root}'. Make two synthetic ones with: reid-data synth")
-    results = {}
-    for name in chosen:
-        dataset = load_dataset(name, data_root)
-        notice(dataset)
-        records = dataset.split(split)[:limit]
-        if not records:
-            say(f"{name}: no images in {split}; skipped.")
-            continue
-        with Progress(f"stats {name}") as progress:
-            count = workers or default_workers()
-            measured = (
-                channel_stats(records, size, count, progress)
-                if limit
-                else kept_stats(dataset, split, size, count, progress)
-            )
-        results[name] = {
-            "split": split,
-            **measured.as_dict(),
-            "file": None if limit else str(stats_file(dataset, split, size)),
-        }
-    if as_json:
-        click.echo(json.dumps(results, indent=2))
-    else:
-        _print_stats(results)
-    return _report_failed(results)
-
-
-def _print_stats(results: dict[str, dict[str, Any]]) -> None:
-    from .tables import print_table
-
-    rows = []
-    for name, result in results.items():
-        size = "native" if result["size"] is None else "{}x{}".format(*result["size"])
-        images = f"{result['num_images']:,}"
-        for label, mean, std in (("pooled", "mean", "std"), ("per image", "mean_per_image", "std_per_image")):
-            rows.append([name, result["split"], size, images, label, _three(result[mean]), _three(result[std])])
-    print_table(["set", "split", "size", "images", "definition", "mean R G B", "std R G B"], rows, left=(0, 1, 2, 4))
-
-
-def _three(values: tuple[float, float, float]) -> str:
-    return " ".join(f"{value:.4f}" for value in values)
-
-
-def _report_failed(results: dict[str, dict[str, Any]]) -> int:
-    from reid_data.files import printable
-
-    from .errors import EXIT_FAILED_ITEMS
-
-    failed = [(name, *pair) for name, result in results.items() for pair in result["failed"]]
-    for name, path, reason in failed[:20]:
-        say(f"{name}: {printable(path)} {reason}")
-    if failed:
-        say(
-            f"{len(failed)} unreadable images were left out"
-            + (" (the first 20 are shown; --json lists all)." if len(failed) > 20 else ".")
-        )
-    return EXIT_FAILED_ITEMS if failed else 0
+def output_path(out: str, data_root: Path) -> Path:
+    """`--out NAME` is a folder below the data root; a value with a slash is a path."""
+    return Path(out).expanduser() if "/" in out else data_root / out
 
 
 def notice(dataset: Any) -> None:
@@ -199,3 +25,45 @@ def notice(dataset: Any) -> None:
 
 
 _noticed: set[str] = set()
+
+
+def training_sets(spec: str, data_root: Path, seed: int, limit: int | None) -> "list[ReidDataset]":
+    """The sets of `--train A,B:0.3`: a part after a colon takes that share of the training images."""
+    from reid_data.datasets import load_dataset
+    from reid_train.training.batches import take_first, take_part
+
+    sets = []
+    for entry in names_list(spec):
+        name, colon, part = entry.rpartition(":")
+        fraction = _fraction(part) if colon else None
+        dataset = load_dataset(entry if fraction is None else name, data_root)
+        notice(dataset)
+        dataset = dataset if fraction is None else take_part(dataset, fraction, seed)
+        sets.append(dataset if limit is None else take_first(dataset, limit))
+    if not sets:
+        raise UsageError("--train names no data set.")
+    return sets
+
+
+def _fraction(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    if not 0 < value <= 1:
+        raise UsageError(f"--train ...:{text}: expected a share above 0 and at most 1.")
+    return value
+
+
+def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
+    """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
+    from reid_data.compose.views import load_test_set
+
+    sets = [load_test_set(entry, data_root) for entry in names_list(spec)]
+    for dataset in sets:
+        notice(dataset)
+        if not dataset.query or not dataset.gallery:
+            raise InputError(
+                f"{dataset.name} has {len(dataset.query)} query and {len(dataset.gallery)} gallery images: it cannot be a test set."
+            )
+    return sets

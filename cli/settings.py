@@ -1,7 +1,6 @@
-"""Settings on the command line: a flag for each, recipes, and the command that lists them."""
+"""Settings on the command line: a flag for each, recipes, and the values that make an axis of a grid."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 from reid_train.settings.setting import flag
 from reid_train.settings.train import TrainSettings, default_text, fields, from_assignments, from_toml
 
-from .options import Decorator
+from .options import Decorator, names_list
 
 recipe_option = click.option(
     "--recipe", help="A TOML file that lists the settings that differ from the defaults, or the name of a bundled one."
@@ -52,30 +51,29 @@ def collect_settings(
     return settings.replace(**{**from_assignments(assignments), **given})
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
-def options(as_json: bool) -> None:
-    """List every setting: flag, values, default, meaning, source.
+def setting_values(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """`["lr=0.1,0.2", "neck=none"]` -> {"lr": ("0.1", "0.2"), "neck": ("none",)}.
 
-    \b
-    Example:
-      reid-train options
+    Numbers with commas that make one value (`rerank=20,6,0.3`, `lr_step=20,40`) are not taken apart; a key that is
+    repeated collects its values.
     """
-    rows = [
-        {
-            "setting": name,
-            "flag": flag(name),
-            "values": "yes|no" if isinstance(field.default, bool) else value_form(name),
-            "default": default_text(name),
-            "meaning": field.metadata["help"],
-            "source": field.metadata["source"],
-            "changes": {"train": "the training", "test": "tests only", "run": "no result"}[field.metadata["stage"]],
-        }
-        for name, field in fields().items()
-    ]
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        click.echo(f"{row['flag']}  {row['values']}  [{row['default']}]")
-        click.echo(f"    {row['meaning']} (source: {row['source']}; changes {row['changes']})")
+    found: dict[str, tuple[str, ...]] = {}
+    for text in assignments:
+        for key, value in from_assignments([text]).items():
+            whole = "," in fields()[key].metadata["form"] and value[:1].isdigit()
+            found[key] = (*found.get(key, ()), *([value] if whole or "," not in value else names_list(value)))
+    return found
+
+
+def recipe_path(value: str | None) -> Path | None:
+    """A recipe given as a path, or by the name of a bundled one. Raises UsageError with the bundled names."""
+    from importlib.resources import files
+
+    from reid_data.errors import unknown_name
+
+    if value is None or value.endswith(".toml"):
+        return None if value is None else Path(value)
+    bundled = {Path(entry.name).stem: Path(str(entry)) for entry in files("reid_assets").joinpath("recipes").iterdir()}
+    if value not in bundled:
+        raise unknown_name("recipe (a name, or a path that ends in .toml)", value, bundled)
+    return bundled[value]

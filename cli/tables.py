@@ -22,3 +22,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
     click.secho(line(head), bold=True)
     for row in rows:
         click.echo(line(row))
+
+
+def points(share: float, sign: str = "") -> str:
+    return "-" if share != share else f"{100 * share:{sign}.2f}"

@@ -1,0 +1,1 @@
+"""Photographs in, composites out: records, masks, plates, composites, and the sets that they become."""

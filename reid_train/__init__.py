@@ -1,0 +1,1 @@
+"""Records in, scores out: training, features, evaluation, the matrix of data sets, and its report."""

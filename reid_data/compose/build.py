@@ -45,7 +45,7 @@ from reid_data.written.output import (
     sweep_output,
     trusted_rows,
 )
-from reid_data.written.readme import Counts, composite_card, data_card
+from reid_data.written.readme import Counts, composite_card, data_card, image_counts, tried_plates
 
 Progress = Callable[[str, int, int], None]
 
@@ -235,7 +235,7 @@ def finish_output(out: Path, fg: ReidDataset, bg: ReidDataset, tasks: Sequence[T
         if task.name in written:
             splits[task.record.split].append(replace(task.record, root=str(out), name=task.name))
     card = composite_card(out.name, fg, bg)
-    write_atomic(out / README_FILE, data_card(card, fingerprint, built.counts, built.plates, built.tried).encode())
+    write_atomic(out / README_FILE, data_card(card, fingerprint, manifest).encode())
     made = ReidDataset(card, out, splits["train"], splits["query"], splits["gallery"])
     write_card(out, card, made, fingerprint)
     return built
@@ -243,9 +243,5 @@ def finish_output(out: Path, fg: ReidDataset, bg: ReidDataset, tasks: Sequence[T
 
 def summarise(out: Path, manifest: Manifest) -> Built:
     """The counts of a set from its manifest."""
-    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
-    for row in manifest.of_kind("image"):
-        counts[row["split"]][row["status"]] += 1
-    plates = Counter(row["status"] for row in manifest.of_kind("plate"))
-    plain = {split: dict(sorted(part.items())) for split, part in counts.items()}
-    return Built(out, plain, plates["ok"], plates.total(), plates["failed"])
+    tried = tried_plates(manifest)
+    return Built(out, image_counts(manifest), tried["ok"], tried.total(), tried["failed"])

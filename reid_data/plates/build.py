@@ -1,7 +1,6 @@
 """A set of person-free plates: out of pedestrian crops, any pictures of scenes, or the frames of fixed cameras."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -29,9 +28,8 @@ from reid_data.written.output import (
     set_of_rows,
     sweep_output,
 )
-from reid_data.written.readme import backgrounds_card, backgrounds_text
+from reid_data.written.readme import PLATE_SET, backgrounds_card, backgrounds_text, plate_counts, refusals
 
-COMMAND = "backgrounds"
 SOURCES = ("crops", "scenes", "frames")
 BYTES_PER_PLATE = 60_000
 
@@ -82,7 +80,7 @@ def build_backgrounds(
     refuse_overlap(out, [source])
     fingerprint = describe(source, segmenter, settings)
     with only_writer(out):
-        found = inspect_output(out, COMMAND, fingerprint, overwrite=overwrite)
+        found = inspect_output(out, PLATE_SET, fingerprint, overwrite=overwrite)
         if found.finished and found.manifest is not None:
             return replace(summarise_backgrounds(out), was_finished=True)
         require_space(out, settings.num * BYTES_PER_PLATE)
@@ -90,7 +88,7 @@ def build_backgrounds(
         sweep_output(out)
         make_folder(out)
         clear_output(out)
-        header = make_header(COMMAND, fingerprint, source=_source_row(out, source), tool=tool_version())
+        header = make_header(PLATE_SET, fingerprint, source=_source_row(out, source), tool=tool_version())
         start_manifest(out, header)
         rows = write_pieces(out, pieces)
         if not any(row["row"] == "image" for row in rows):
@@ -213,7 +211,7 @@ def finish_backgrounds(out: Path, source: ReidDataset, fingerprint: Row) -> Buil
     """Write the data card, then `dataset.json`, which makes the set a finished one."""
     built = summarise_backgrounds(out)
     card = backgrounds_card(out.name, source)
-    write_atomic(out / README_FILE, backgrounds_text(card, fingerprint, built.plates, built.rejected).encode())
+    write_atomic(out / README_FILE, backgrounds_text(card, fingerprint, _manifest(out)).encode())
     write_card(
         out, card, set_of_rows(out, card, [row | {"pid": 0} for row in _manifest(out).of_kind("image")]), fingerprint
     )
@@ -223,12 +221,7 @@ def finish_backgrounds(out: Path, source: ReidDataset, fingerprint: Row) -> Buil
 def summarise_backgrounds(out: Path) -> BuiltBackgrounds:
     """The counts of a set of plates from its manifest."""
     manifest = _manifest(out)
-    plates: dict[str, dict[int, int]] = {}
-    for side in SPLIT_OF:
-        cameras = Counter(row["camid"] for row in manifest.of_kind("image") if row["side"] == side)
-        plates[side] = dict(sorted(cameras.items()))
-    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row["reason"]) for row in manifest.of_kind("plate"))
-    return BuiltBackgrounds(out, plates, len(manifest.rows), dict(reasons.most_common()))
+    return BuiltBackgrounds(out, plate_counts(manifest), len(manifest.rows), refusals(manifest))
 
 
 def _manifest(out: Path) -> Manifest:

@@ -9,14 +9,14 @@ from reid_data.masks import thumbnail
 from reid_data.plates.crops import Plate, PlateBank
 from reid_data.plates.files import read_plate
 from reid_data.records import Record, ReidDataset
+from reid_data.written.readme import PLATE_SET
 
-KIND = "backgrounds"
 SIDES = ("train", "test")
 
 
 def is_plate_set(dataset: ReidDataset) -> bool:
     """Whether a set was written by `reid-data backgrounds`."""
-    return dataset.card.kind == KIND
+    return dataset.card.kind == PLATE_SET
 
 
 def load_banks(dataset: ReidDataset, people: ReidDataset | None = None) -> dict[str, PlateBank]:

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reid_data.compose.build import summarise
 from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.errors import InputError
 from reid_data.files import cache_folder, only_writer, printable, sha256_bytes, sha256_file, write_atomic, write_json
 from reid_data.manifest import Manifest, Row, start_manifest
-from reid_data.plates.build import COMMAND as BACKGROUNDS
-from reid_data.plates.build import summarise_backgrounds
-from reid_data.plates.load import KIND
-from reid_data.records import SPLITS, ReidDataset, count_split
+from reid_data.records import SPLITS, Card, ReidDataset, count_split
 from reid_data.written.output import README_FILE, set_of_rows
-from reid_data.written.readme import backgrounds_text, data_card, removal_text
+from reid_data.written.readme import PLATE_SET, backgrounds_text, data_card, removal_text
 from reid_data.written.verify import require_manifest
 
 
@@ -75,10 +71,10 @@ def forget_person(
 def _spaces(document: dict[str, Any]) -> tuple[str, str]:
     """The identity spaces of the people in a set and of the people whose pictures gave its backgrounds."""
     parents = document.get("parents") or [{}]
-    if document["kind"] == KIND:
+    if document["kind"] == PLATE_SET:
         return "", _space(parents[0])
     scenery = parents[-1]
-    if scenery.get("kind") == KIND:
+    if scenery.get("kind") == PLATE_SET:
         scenery = (scenery.get("parents") or [{}])[0]
     return document.get("identity_space") or _space(parents[0]), _space(scenery)
 
@@ -152,24 +148,21 @@ def _rewrite(root: Path, manifest: Manifest, document: dict[str, Any], doomed: S
         start_manifest(root, header, [row for row in manifest.rows if id(row) not in gone])
     left = require_manifest(root)
     card = card_from_document(document)
-    plain = document["kind"] == KIND
+    plain = document["kind"] == PLATE_SET
     rows = [row | {"pid": 0} for row in left.of_kind("image")] if plain else left.of_kind("image")
     made = set_of_rows(root, card, rows)
     counts = {split: count_split(made.split(split)) for split in SPLITS}
     removals = left.header.get("removals", [])
     if document["counts"] != counts or document.get("removals", []) != removals:
-        write_atomic(root / README_FILE, (_text(root, left, card, document) + removal_text(removals)).encode())
+        write_atomic(root / README_FILE, (_text(left, card, document) + removal_text(removals)).encode())
         write_json(root / CARD_FILE, {**document, "counts": counts, "removals": removals})
     names = cache_folder("digests") / f"{sha256_bytes(os.fsencode(os.path.abspath(root)))[:24]}.json"
     names.unlink(missing_ok=True)
 
 
-def _text(root: Path, manifest: Manifest, card: Any, document: dict[str, Any]) -> str:
-    if manifest.header["command"] == BACKGROUNDS:
-        plates = summarise_backgrounds(root)
-        return backgrounds_text(card, document["settings"], plates.plates, plates.rejected)
-    built = summarise(root, manifest)
-    return data_card(card, document["settings"], built.counts, built.plates, built.tried)
+def _text(manifest: Manifest, card: Card, document: dict[str, Any]) -> str:
+    text = backgrounds_text if manifest.header["command"] == PLATE_SET else data_card
+    return text(card, document["settings"], manifest)
 
 
 def relatives(document: dict[str, Any] | None, others: dict[str, dict[str, Any] | None]) -> list[str]:

@@ -1,9 +1,15 @@
 """What a composite set says about itself: its `Card`, and the data card for people (README.md)."""
 
+import re
+from collections import Counter
 from typing import Any
 
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
-from reid_data.records import Card, ReidDataset
+from reid_data.manifest import Manifest
+from reid_data.records import SPLITS, Card, ReidDataset
+
+PLATE_SET = "backgrounds"
+"""The kind of a set of plates, and the command that writes one."""
 
 Counts = dict[str, dict[str, int]]
 
@@ -61,8 +67,37 @@ def composite_card(name: str, fg: ReidDataset, bg: ReidDataset) -> Card:
     )
 
 
-def data_card(card: Card, settings: dict[str, Any], counts: Counts, num_plates: int, num_tried: int) -> str:
-    """The data card in Markdown; `counts` as split -> status -> number of images."""
+def image_counts(manifest: Manifest) -> Counts:
+    """Images of a composite set: split -> status -> number."""
+    counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    for row in manifest.of_kind("image"):
+        counts[row["split"]][row["status"]] += 1
+    return {split: dict(sorted(part.items())) for split, part in counts.items()}
+
+
+def tried_plates(manifest: Manifest) -> Counter[str]:
+    """Crops that a composite tried as plates: status -> number."""
+    return Counter(row["status"] for row in manifest.of_kind("plate"))
+
+
+def plate_counts(manifest: Manifest) -> dict[str, dict[int, int]]:
+    """Plates of a background set: side -> camera -> number."""
+    plates: dict[str, dict[int, int]] = {}
+    for side in ("train", "test"):
+        cameras = Counter(row["camid"] for row in manifest.of_kind("image") if row["side"] == side)
+        plates[side] = dict(sorted(cameras.items()))
+    return plates
+
+
+def refusals(manifest: Manifest) -> dict[str, int]:
+    """Why pieces gave no plate of a background set: reason (numbers as N) -> how many, the most frequent first."""
+    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row["reason"]) for row in manifest.of_kind("plate"))
+    return dict(reasons.most_common())
+
+
+def data_card(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
+    """The data card of a composite set in Markdown."""
+    counts, tried = image_counts(manifest), tried_plates(manifest)
     statuses = ("ok", "flagged", "dropped", "failed")
     rows = [
         f"| {split} | " + " | ".join(str(part.get(status, 0)) for status in statuses) + " |"
@@ -79,8 +114,8 @@ def data_card(card: Card, settings: dict[str, Any], counts: Counts, num_plates: 
         segmenter=settings["segmenter"],
         min_quality=settings["min_quality"],
         counts="\n".join(rows),
-        num_plates=num_plates,
-        num_tried=num_tried,
+        num_plates=tried["ok"],
+        num_tried=tried.total(),
         settings="\n".join(f"- {key}: {value}" for key, value in sorted(settings.items())),
     )
 
@@ -126,13 +161,12 @@ def backgrounds_card(name: str, source: ReidDataset) -> Card:
     """The card of a set of plates: terms and status of what it came from; its identities are nobody's."""
     card = source.card
     parents = (card_as_parent(card),)
-    return Card(name, "backgrounds", name, f"{card.name}: {card.terms}", card.status, card.notice, parents)
+    return Card(name, PLATE_SET, name, f"{card.name}: {card.terms}", card.status, card.notice, parents)
 
 
-def backgrounds_text(
-    card: Card, settings: dict[str, Any], plates: dict[str, dict[int, int]], refused: dict[str, int]
-) -> str:
-    """The data card of a set of plates in Markdown; `plates`: side -> camera -> number, `refused`: reason -> number."""
+def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
+    """The data card of a set of plates in Markdown."""
+    plates, refused = plate_counts(manifest), refusals(manifest)
     kind = settings["source_kind"]
     return _BACKGROUNDS.format(
         name=card.name,

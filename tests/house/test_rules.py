@@ -100,3 +100,21 @@ def test_no_picture_of_a_person_is_tracked():
 
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_reading_order_names_files_that_exist():
+    order = (ROOT / "README.md").read_text(encoding="utf-8").partition("New to the code?")[2].partition("\n## ")[0]
+    named = re.findall(r"`(reid_(?:data|train)/[\w/]+\.py)`", order)
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).is_file()] == []
+
+
+def test_every_room_says_what_belongs_in_it():
+    silent = [
+        str(path.parent.relative_to(ROOT)) for path in SOURCES if path.name == "__init__.py" and not _docstring(path)
+    ]
+    assert silent == []
+
+
+def _docstring(path: Path) -> str | None:
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from reid_cli.judge import compare as compare_command
+from reid_cli.train.compare import compare as compare_command
 
 from reid_data.errors import InputError
 from reid_train.evaluation.compare import compare, read_outcome

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from reid_cli.judge import evaluate_features, rank
+from reid_cli.feature_evaluation import evaluate_features
+from reid_cli.train.rank import rank
 
 from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.images import read_image, write_image

@@ -143,7 +143,7 @@ sys.path.insert(0, {str(ROOT)!r})
 from reid_train.model import reid_net
 from tests.train.conftest import build_tiny_backbone
 reid_net.build_backbone = build_tiny_backbone
-from reid_cli.grid import cell_main
+from reid_cli.train import cell_main
 cell_main()
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from reid_cli.grid import setting_values
+from reid_cli.settings import setting_values
 from reid_cli.train import app
 
 from reid_data.errors import InputError, UsageError

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from reid_cli.report import report as report_command
+from reid_cli.train.report import report as report_command
 
 from reid_data.errors import InputError
 from reid_train.evaluation.bootstrap import Difference

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from reid_cli import report_sheets
+from reid_cli import report_page
 
 from reid_data.errors import InputError
 from reid_train.report.pictures import SHEETS_FOLDER, sheet_path
@@ -20,8 +20,8 @@ def drawn(monkeypatch):
         asked.append(arguments[0])
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr(report_sheets, "_composite", draw)
-    monkeypatch.setattr(report_sheets, "_views", draw)
+    monkeypatch.setattr(report_page, "_composite", draw)
+    monkeypatch.setattr(report_page, "_views", draw)
     return asked
 
 
@@ -29,11 +29,11 @@ def test_one_sheet_for_each_composite_and_each_set_with_diagnostics(drawn, tmp_p
     folder = write_case(Case(), tmp_path / "runs")
     document = json.loads((folder / "results.json").read_text())
     for _ in range(2):
-        report_sheets.write_sheets(document, folder, tmp_path)
+        report_page.write_sheets(document, folder, tmp_path)
     assert drawn == ["composite", "market"]
     assert len(list((folder / SHEETS_FOLDER).iterdir())) == 2
     document["digests"] = {"composite": "changed"}
-    report_sheets.write_sheets(document, folder, tmp_path)
+    report_page.write_sheets(document, folder, tmp_path)
     assert drawn == ["composite", "market", "composite"]
 
 
@@ -41,10 +41,10 @@ def test_a_sheet_that_cannot_be_drawn_is_said_and_left_out(drawn, monkeypatch, t
     def fail(*_):
         raise InputError("its sources are gone")
 
-    monkeypatch.setattr(report_sheets, "_composite", fail)
-    monkeypatch.setattr(report_sheets, "_views", lambda *_: None)
+    monkeypatch.setattr(report_page, "_composite", fail)
+    monkeypatch.setattr(report_page, "_views", lambda *_: None)
     folder = write_case(Case(), tmp_path / "runs")
-    report_sheets.write_sheets(json.loads((folder / "results.json").read_text()), folder, tmp_path)
+    report_page.write_sheets(json.loads((folder / "results.json").read_text()), folder, tmp_path)
     assert "its sources are gone" in capsys.readouterr().err
     assert not (folder / SHEETS_FOLDER).exists()
 

@@ -1,4 +1,4 @@
-"""`reid-data` commands that make composites and show them."""
+"""`reid-data composite`: the people of one set on plates of another."""
 
 import json
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EXIT_FAILED_ITEMS
-from .options import (
-    Progress,
+from ..errors import EXIT_FAILED_ITEMS
+from ..options import (
+    Stages,
     data_root_option,
     dry_run_option,
     duration,
@@ -18,7 +18,9 @@ from .options import (
     seed_option,
     workers_option,
 )
-from .segmenting import device_option, make_segmenter
+from ..segmenters import device_option, make_segmenter
+from ..sets import output_path
+from ..tables import print_table
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -119,33 +121,6 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     return EXIT_FAILED_ITEMS if built.failed else 0
 
 
-def output_path(out: str, data_root: Path) -> Path:
-    """`--out NAME` is a folder below the data root; a value with a slash is a path."""
-    return Path(out).expanduser() if "/" in out else data_root / out
-
-
-class Stages:
-    """A `Progress` per stage, begun when the stage first reports."""
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.line: Progress | None = None
-
-    def __enter__(self) -> "Stages":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.line is not None:
-            self.line.__exit__()
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """Report `done` of `total` in `stage`."""
-        if stage != self.name or self.line is None:
-            self.__exit__()
-            self.name, self.line = stage, Progress(stage)
-        self.line(done, total)
-
-
 def _segmenter(options: dict[str, Any]) -> "Segmenter":
     """The segmenter asked for; torch is imported only for those that are networks."""
     from reid_data.segment import build_segmenter
@@ -223,8 +198,6 @@ def _preview(
 
 
 def _print_built(built: "Built", *, as_json: bool) -> None:
-    from .tables import print_table
-
     if as_json:
         result = {"path": str(built.root), "counts": built.counts, "plates": built.plates, "crops_tried": built.tried}
         click.echo(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))

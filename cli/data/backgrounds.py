@@ -6,9 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .compose import Stages, output_path
-from .options import data_root_option, dry_run_option, json_option, say, seed_option, workers_option
-from .segmenting import device_option, make_segmenter
+from ..options import (
+    Stages,
+    data_root_option,
+    dry_run_option,
+    json_option,
+    say,
+    seed_option,
+    workers_option,
+)
+from ..segmenters import device_option, make_segmenter
+from ..sets import output_path
+from ..tables import print_table
 
 if TYPE_CHECKING:
     from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
@@ -117,8 +126,6 @@ def _settings(kind: str, options: dict[str, Any]) -> "BackgroundSettings":
 
 
 def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
-    from .tables import print_table
-
     if as_json:
         document = {"path": str(built.root), "plates": built.plates, "tried": built.tried, "rejected": built.rejected}
         click.echo(json.dumps({**document, "was_finished": built.was_finished}, indent=2))

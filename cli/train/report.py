@@ -4,8 +4,12 @@ from pathlib import Path
 
 import click
 
-from .options import data_root_option
-from .report_sheets import write_sheets
+from reid_data.errors import UsageError
+
+from ..options import (
+    data_root_option,
+)
+from ..report_page import make_page
 
 FORMATS = ("html", "table", "md", "latex", "csv")
 
@@ -31,7 +35,6 @@ def report(folder: Path, kind: str, out: Path | None, no_thumbs: bool, data_root
       reid-train report runs/matrix --no-thumbs --out to-share.html
       reid-train report runs/matrix --format latex > table.tex
     """
-    from reid_data.errors import UsageError
 
     if kind == "html":
         click.echo(str(make_page(folder, data_root, thumbs=not no_thumbs, out=out)))
@@ -39,16 +42,6 @@ def report(folder: Path, kind: str, out: Path | None, no_thumbs: bool, data_root
     if out is not None:
         raise UsageError(f"--out goes with --format html; send the output elsewhere: --format {kind} > FILE.")
     click.echo(_tables(folder, kind), nl=kind != "csv")
-
-
-def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path | None = None) -> Path:
-    """Draw contact sheets that are missing, then write the page and its numbers; where the page lies."""
-    from reid_train.report.html import write_report
-    from reid_train.report.summary import read_results
-
-    if thumbs:
-        write_sheets(read_results(folder), folder, data_root)
-    return write_report(folder, data_root=data_root, thumbs=thumbs, out=out)
 
 
 def _tables(folder: Path, kind: str) -> str:

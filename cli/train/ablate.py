@@ -8,11 +8,22 @@ import click
 
 from reid_data.errors import UsageError
 
-from .fit import device_option, runs_option, test_sets, training_sets
-from .grid import announcer
-from .options import data_root_option, dry_run_option, json_option, names_list, say, workers_option
-from .settings import collect_settings, set_option
-from .tables import print_table
+from ..options import (
+    announcer,
+    data_root_option,
+    dry_run_option,
+    json_option,
+    names_list,
+    say,
+    workers_option,
+)
+from ..runs import device_option, runs_option
+from ..sets import test_sets, training_sets
+from ..settings import (
+    collect_settings,
+    set_option,
+)
+from ..tables import print_table
 
 if TYPE_CHECKING:
     from reid_train.study.ablation import Experiment

@@ -1,23 +1,36 @@
 """`reid-train matrix`: every training set against every test set."""
 
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .errors import EXIT_FAILED_ITEMS
-from .grid_output import FORMATS, print_outlook, print_results, write_tables
-from .options import Progress, data_root_option, dry_run_option, json_option, names_list, say, workers_option
-from .sets import notice
+from reid_data.errors import UsageError
+
+from ..errors import EXIT_FAILED_ITEMS
+from ..matrix_output import FORMATS, print_outlook, print_results, write_tables
+from ..options import (
+    data_root_option,
+    dry_run_option,
+    json_option,
+    names_list,
+    say,
+    workers_option,
+)
+from ..sets import notice
+from ..settings import (
+    collect_settings,
+    recipe_path,
+    setting_values,
+)
 
 if TYPE_CHECKING:
     from reid_train.matrix.cells import Cell, Column, Machine
 
 STUDIES = ("composite",)
-SELF = "from reid_cli.grid import cell_main; cell_main()"
+SELF = "from reid_cli.train import cell_main; cell_main()"
 
 
 @click.command()
@@ -108,12 +121,9 @@ def matrix(
 
 def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | None, **options: Any) -> Any:
     """The plan of the flags, the grid file and the study's grid, in falling precedence."""
-    from reid_data.errors import UsageError
     from reid_train.matrix.grid_file import Grid, read_grid
     from reid_train.matrix.plan import make_plan
     from reid_train.matrix.study import STUDIES
-
-    from .fit import collect_settings
 
     file = read_grid(grid) if grid is not None else Grid()
     usual = STUDIES[study] if study else ((), ())
@@ -133,56 +143,10 @@ def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | 
     )
 
 
-def setting_values(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """`["lr=0.1,0.2", "neck=none"]` -> {"lr": ("0.1", "0.2"), "neck": ("none",)}.
-
-    Numbers with commas that make one value (`rerank=20,6,0.3`, `lr_step=20,40`) are not taken apart; a key that is
-    repeated collects its values.
-    """
-    from reid_train.settings.train import fields, from_assignments
-
-    found: dict[str, tuple[str, ...]] = {}
-    for text in assignments:
-        for key, value in from_assignments([text]).items():
-            whole = "," in fields()[key].metadata["form"] and value[:1].isdigit()
-            found[key] = (*found.get(key, ()), *([value] if whole or "," not in value else names_list(value)))
-    return found
-
-
-def recipe_path(value: str | None) -> Path | None:
-    """A recipe given as a path, or by the name of a bundled one. Raises UsageError with the bundled names."""
-    from importlib.resources import files
-
-    from reid_data.errors import unknown_name
-
-    if value is None or value.endswith(".toml"):
-        return None if value is None else Path(value)
-    bundled = {Path(entry.name).stem: Path(str(entry)) for entry in files("reid_assets").joinpath("recipes").iterdir()}
-    if value not in bundled:
-        raise unknown_name("recipe (a name, or a path that ends in .toml)", value, bundled)
-    return bundled[value]
-
-
 def _children(folder: Path, machine: "Machine", jobs: int) -> Any:
     from reid_train.matrix.runner import Children
 
     return Children([sys.executable, "-c", SELF], folder, machine, jobs, say)
-
-
-def cell_main() -> None:
-    """`reid-train` as the process of one cell: it ends when the runner's end of its standard input closes."""
-    import os
-
-    from .train import main
-
-    def end_with_runner() -> None:
-        while os.read(0, 1):  # not sys.stdin, whose lock a daemon thread may not hold when the process ends
-            pass
-        os._exit(1)
-
-    threading.Thread(target=end_with_runner, daemon=True).start()
-    sys.argv[0] = "reid-train"
-    main()
 
 
 def _export(cells: "Sequence[Cell]", tests: "Sequence[Column]", machine: "Machine", target: Path) -> int:
@@ -194,17 +158,3 @@ def _export(cells: "Sequence[Cell]", tests: "Sequence[Column]", machine: "Machin
     say(f"{target}: {len(lines)} commands, in any order, on any machine that sees the same folders.")
     say("Afterwards run this matrix again with --collect in place of --export-commands.")
     return 0
-
-
-def announcer() -> Callable[[str], Progress]:
-    """Says each step, and gives it a progress line that ends the one before."""
-    current: list[Progress] = []
-
-    def announce(what: str) -> Progress:
-        for progress in current:
-            progress.__exit__()
-        say(what)
-        current[:] = [Progress("  ")]
-        return current[0]
-
-    return announce

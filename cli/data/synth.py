@@ -1,4 +1,4 @@
-"""Commands that make data sets."""
+"""`reid-data synth`: synthetic sets."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from .options import Progress, data_root_option, dry_run_option, json_option, say, seed_option, workers_option
+from ..options import (
+    Progress,
+    data_root_option,
+    dry_run_option,
+    json_option,
+    say,
+    seed_option,
+    workers_option,
+)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""The contact sheets that the page of a matrix shows: composites, and what the diagnostics show of a set."""
+"""The page of a matrix, and the contact sheets in it: composites, and what the diagnostics show of a set."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -82,3 +82,13 @@ def _views(base: str, columns: list[str], data_root: Path) -> "np.ndarray | None
     strips = [Strip(tuple(pictures), record.stem[:30]) for record, *pictures in zip(records, *shown)]
     titles = ["as it is", *(column.rpartition("@")[2][:16] for column in columns)]
     return contact_sheet(strips, titles, columns=3) if strips else None
+
+
+def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path | None = None) -> Path:
+    """Draw contact sheets that are missing, then write the page and its numbers; where the page lies."""
+    from reid_train.report.html import write_report
+    from reid_train.report.summary import read_results
+
+    if thumbs:
+        write_sheets(read_results(folder), folder, data_root)
+    return write_report(folder, data_root=data_root, thumbs=thumbs, out=out)

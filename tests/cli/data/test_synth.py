@@ -3,7 +3,7 @@
 import json
 
 from click.testing import CliRunner
-from reid_cli.make import synth
+from reid_cli.data.synth import synth
 
 TINY = ["--train", "4", "--ids", "2", "--workers", "1"]
 

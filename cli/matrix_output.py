@@ -65,7 +65,7 @@ def write_tables(document: Mapping[str, Any], folder: Path, data_root: Path, *, 
     from reid_data.files import write_atomic
     from reid_train.matrix.tables import all_tables, as_csv, as_markdown
 
-    from .report import make_page
+    from .report_page import make_page
 
     write_atomic(folder / "results.csv", as_csv(document).encode("utf-8", "surrogateescape"))
     text = "\n\n".join(map(as_markdown, all_tables(document)))

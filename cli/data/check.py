@@ -1,0 +1,82 @@
+"""`reid-data check`: the faults of a source set."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import EXIT_FAILED_ITEMS
+from ..options import (
+    Progress,
+    data_root_option,
+    json_option,
+    say,
+    workers_option,
+)
+from ..sets import notice
+from ..tables import print_table
+
+
+@click.command()
+@click.argument("name")
+@data_root_option
+@workers_option
+@json_option
+def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int:
+    """Decode every image of a set and name the faults that make training or scores wrong.
+
+    Exit code 0: nothing wrong (notes are worth a look); 1: faults found.
+
+    \b
+    Example:
+      reid-data check market
+      reid-data check ./my_crops --json
+    """
+    from reid_data.datasets import load_dataset
+    from reid_data.datasets.check import check as check_set
+    from reid_data.parallel import default_workers
+    from reid_data.records import SPLITS, count_split
+
+    dataset = load_dataset(name, data_root)
+    notice(dataset)
+    with Progress(f"check {dataset.name}") as progress:
+        findings, failed = check_set(dataset, workers or default_workers(), progress)
+    faults = sum(finding.severity == "fault" for finding in findings)
+    counts = {split: count_split(dataset.split(split)) for split in SPLITS}
+    if as_json:
+        document: dict[str, Any] = {
+            "name": dataset.name,
+            "path": str(dataset.root),
+            "splits": counts,
+            "ignored": dataset.ignored,
+        }
+        document |= {
+            "findings": [finding.as_dict() for finding in findings],
+            "unreadable": [list(pair) for pair in failed],
+        }
+        click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    else:
+        _print_check(dataset, counts, findings, failed)
+        say(f"{dataset.name}: {faults} fault{'s' * (faults != 1)}, {len(findings) - faults} to look at.")
+    return EXIT_FAILED_ITEMS if faults else 0
+
+
+def _print_check(
+    dataset: Any, counts: dict[str, dict[str, int]], findings: list[Any], failed: list[tuple[str, str]]
+) -> None:
+    from reid_data.files import printable
+
+    keys = ("ids", "images", "cameras", "junk", "distractors")
+    rows = [[split, *(f"{row[key]:,}" for key in keys)] for split, row in counts.items()]
+    print_table(["split", *keys], rows)
+    for reason, count in dataset.ignored.items():
+        click.echo(f"{count:,} files ignored: {reason}")
+    for finding in findings:
+        click.echo(f"\n{finding.severity.upper()} {finding.kind}: {finding.what}")
+        click.echo(f"  effect: {finding.effect}\n  remedy: {finding.remedy}")
+        if finding.kind != "unreadable":
+            for example in finding.examples:
+                click.echo(f"    {printable(example)}")
+    for path, reason in failed:
+        click.echo(f"    {printable(path)} {reason}")

@@ -1,0 +1,23 @@
+"""`reid-data fetch-weights`: the published weights of Segment Anything."""
+
+import click
+
+from ..options import Progress
+
+
+@click.command("fetch-weights")
+@click.argument("model", default="vit_h")
+def fetch_weights(model: str) -> None:
+    """Fetch Segment Anything's published weights (0.4 GB vit_b, 1.2 GB vit_l, 2.6 GB vit_h) into the cache.
+
+    The only command of reid-data that uses the network. The file is kept only if its sha256 is the published one.
+
+    \b
+    Example:
+      reid-data fetch-weights vit_h
+    """
+    from reid_data.segment.sam_weights import fetch_weights
+
+    with Progress(f"fetch {model}") as progress:
+        path = fetch_weights(model, progress)
+    click.echo(str(path))

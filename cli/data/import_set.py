@@ -1,0 +1,69 @@
+"""`reid-data import`: a folder of crops, or a list, as a set."""
+
+import json
+from pathlib import Path
+
+import click
+
+from ..options import (
+    choose,
+    data_root_option,
+    json_option,
+    say,
+)
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, help="Name of the new set below the data root, or a path with a slash.")
+@click.option(
+    "--pattern",
+    default="",
+    help="Regular expression with the named groups pid and camid (and perhaps split); for folders.",
+)
+@click.option(
+    "--split",
+    default="auto",
+    show_default=True,
+    help="Where crops go that name no split: train, query, gallery, or auto.",
+)
+@click.option("--copy", is_flag=True, help="Copy the files; the default is hard links.")
+@click.option(
+    "--terms",
+    default="unknown: ask the owner of the images",
+    show_default=True,
+    help="Terms of use, recorded in the set.",
+)
+@data_root_option
+@json_option
+def import_set(
+    source: Path, out: str, pattern: str, split: str, copy: bool, terms: str, data_root: Path, as_json: bool
+) -> None:
+    r"""Turn a folder of crops, or a CSV (path,pid,camid,split), into a set in Market layout.
+
+    --split auto: the first half of the sorted identities trains, the rest is tested; the first image of each person from
+    each camera is the query.
+
+    \b
+    Example:
+      reid-data import ./crops --out mine --pattern 'person(?P<pid>\d+)_cam(?P<camid>\d+)'
+      reid-data import ./crops.csv --out mine
+    """
+    from reid_data.datasets import is_path
+    from reid_data.datasets.importer import SPLIT_MODES, ImportSettings, import_set
+    from reid_data.errors import UsageError
+    from reid_data.records import SPLITS, count_split
+
+    choose("split", split, list(SPLIT_MODES))
+    if source.is_dir() and not pattern:
+        raise UsageError(r"a folder needs --pattern, for example --pattern '(?P<pid>\d+)_c(?P<camid>\d+)'.")
+    target = Path(out) if is_path(out) else data_root / out
+    dataset = import_set(source, target, ImportSettings(pattern, split, copy, terms))
+    counts = {name: count_split(dataset.split(name)) for name in SPLITS}
+    if as_json:
+        click.echo(json.dumps({"name": dataset.name, "path": str(target), "splits": counts}, indent=2))
+    else:
+        click.echo(str(target))
+    for name, row in counts.items():
+        say(f"  {name}: {row['images']:,} images of {row['ids']:,} people from {row['cameras']} cameras")
+    say(f"Next: reid-data check {out if is_path(out) else target.name}")
