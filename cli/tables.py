@@ -25,5 +25,5 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
 
 
 def points(share: float, sign: str = "") -> str:
-    """A share as percent points, one decimal."""
+    """A share in percent with two decimals, `sign` as in a format; `-` for NaN."""
     return "-" if share != share else f"{100 * share:{sign}.2f}"
