@@ -15,6 +15,8 @@ from reid_data.errors import ImageError
 from reid_data.files import write_atomic
 from reid_data.records import Record
 
+VERSIONS = {"resize": 1, "encoding": 1}  # resize; encode_jpeg, encode_mask, encode_png
+
 FORMATS = ("JPEG", "PNG", "BMP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MAX_PIXELS = 32_000_000

@@ -10,6 +10,8 @@ from reid_data.errors import ImageError
 from reid_data.images import read_bytes
 from reid_data.records import Record
 
+VERSIONS = {"jpeg-quality": 1}  # written_quality, usual_quality
+
 NUM_SAMPLES = 64
 RANGE = (70, 98)
 OTHERWISE = 95

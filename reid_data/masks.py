@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+VERSIONS = {"mask-clean-up": 1, "mask-quality": 1}  # parts to grow, thumbnail; judge, looseness, edge_support
+
 THUMBNAIL = (32, 16)
 
 

@@ -14,6 +14,8 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
 import albumentations as A
 import numpy as np
 
+VERSIONS = {"augmentation": 1, "draw-seed": 1}  # train_transform; draw_seed
+
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 

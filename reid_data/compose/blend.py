@@ -5,6 +5,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+VERSIONS = {"blend": 1}  # BLENDS and paste
+
 STEEPNESS = 2.0
 
 

@@ -5,6 +5,8 @@ import numpy as np
 
 from reid_data.images import luminance
 
+VERSIONS = {"light": 1, "sharpness": 1, "shadow": 1}  # luminance_gain, brighten; match_sharpness; contact_shadow
+
 GAIN_RANGE = (0.85, 1.18)
 BLURS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15, 1.3, 1.5)
 

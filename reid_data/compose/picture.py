@@ -9,6 +9,8 @@ from reid_data.compose.harmonise import brighten, contact_shadow, luminance_gain
 from reid_data.compose.rim import decontaminate
 from reid_data.errors import UsageError, unknown_name
 
+VERSIONS = {"composition": 1}  # compose: the order of the steps
+
 
 @dataclass(frozen=True)
 class Steps:

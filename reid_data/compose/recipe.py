@@ -15,6 +15,8 @@ from reid_data.seeds import image_seed
 from reid_data.segment.cache import Unusable
 from reid_data.segment.survey import MaskInfo
 
+VERSIONS = {"plan": 1}  # image_seed, market_names, make_plan
+
 PAIRINGS = ("random", "camera", "identity")
 NUM_TRIED = 8
 _MARKET_NAME = re.compile(r"(-1|\d{4,})_c\d+.*\.jpe?g$", re.IGNORECASE)

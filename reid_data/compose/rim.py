@@ -6,6 +6,8 @@ import numpy as np
 from reid_data.compose.blend import is_soft
 from reid_data.images import luminance
 
+VERSIONS = {"rim": 1, "rim-judges": 1}  # decontaminate; seam_ratio, old_background
+
 REACH = 2.0
 DARK = 60.0
 HEADS = 6

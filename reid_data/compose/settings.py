@@ -21,6 +21,8 @@ from reid_data.records import SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
 from reid_data.written.output import inspect_output, refuse_overlap, trusted_rows
 
+VERSIONS = {"sides": 1}  # limit_records, background_sides, num_plates
+
 COMMAND = "composite"
 SPARE_PLATES = 1.3
 MIN_PLATES = 16

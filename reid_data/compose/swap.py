@@ -17,6 +17,8 @@ from reid_data.masks import thumbnail
 from reid_data.plates.files import fit_plate, list_scenes, read_scene
 from reid_data.transforms import A  # through it: it stops albumentations from asking the network for its newest version
 
+VERSIONS = {"swap": 1}  # BackgroundSwap: the plate that is drawn
+
 MEMORY = 256_000_000
 NOBODY = 0.02
 

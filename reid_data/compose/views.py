@@ -35,6 +35,8 @@ from reid_data.segment.cache import MaskCache, Masked, Unusable
 from reid_data.segment.survey import MaskInfo, survey
 from reid_data.written.readme import composite_card
 
+VERSIONS = {"views": 1}  # the pictures of NAME@VIEW
+
 VERSION = 1
 VIEWS = ("foreground", "background", "swap:OTHER")
 PLATES = PlateSettings()

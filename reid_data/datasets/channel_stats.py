@@ -25,6 +25,8 @@ from reid_data.images import read_record, resize
 from reid_data.parallel import ordered_map
 from reid_data.records import Record, ReidDataset
 
+VERSIONS = {"channel-statistics": 1}  # pixel_sums, summarise
+
 IntegerSums = tuple[int, tuple[int, int, int], tuple[int, int, int]]
 Triple = tuple[float, float, float]
 Size = tuple[int, int]

@@ -20,6 +20,8 @@ from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.survey import Progress, map_masked, survey
 
+VERSIONS = {"plates-crops": 1}  # candidate_order, person_hole, make_plate
+
 
 @dataclass(frozen=True)
 class PlateSettings:

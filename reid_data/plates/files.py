@@ -10,6 +10,8 @@ from reid_data.errors import ImageError, InputError
 from reid_data.files import printable
 from reid_data.images import SUFFIXES, decode_image, read_bytes
 
+VERSIONS = {"plate-fit": 1}  # fit_plate
+
 
 def read_plate(path: str) -> tuple[np.ndarray, np.ndarray]:
     """A kept plate: (H, W, 3) uint8 RGB, and (H, W) bool of what is invented in it. Raises ImageError."""

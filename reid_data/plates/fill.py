@@ -9,6 +9,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+VERSIONS = {"fill-rows": 1, "fill-telea": 1}  # one for each of FILLS
+
 Fill = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 BANDS = ((0.0, 0.8, 0.8), (0.8, 2.0, 1.0), (2.0, 4.0, 0.8))  # from blur, to blur, share of the measured strength

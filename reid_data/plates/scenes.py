@@ -20,6 +20,8 @@ from reid_data.records import Card, Record, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import Segmenter
 
+VERSIONS = {"plates-scenes": 1, "plates-frames": 1}  # scene_pieces; frame_pieces; both with scenery.py
+
 MAX_PART = 0.08
 PER_PICTURE = 6
 ROUNDS = 12

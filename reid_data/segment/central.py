@@ -4,6 +4,8 @@ import numpy as np
 
 from reid_data.masks import grow, parts
 
+VERSIONS = {"central-person": 1}  # central_person
+
 NOBODY = 0.02
 """A mask that covers less of the crop than this finds nobody."""
 

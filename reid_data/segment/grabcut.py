@@ -19,6 +19,8 @@ from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.silhouette import mean_silhouette
 
+VERSIONS = {"grabcut": 1}  # segment, and the silhouette it starts from
+
 CHIN, KNEES = 0.14, 0.72
 EDGES = (0.9, 1.9)
 

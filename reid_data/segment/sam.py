@@ -23,6 +23,8 @@ from reid_data.segment.central import central_person
 from reid_data.segment.sam_weights import checked_weights
 from reid_data.segment.small_net import SmallSegmenter, choose_device, other_arithmetic
 
+VERSIONS = {"sam": 1}  # enlargement, prompts, decoding, choice
+
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 

@@ -20,6 +20,8 @@ from reid_data.records import Record
 from reid_data.segment.central import central_person
 from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
 
+VERSIONS = {"small-network": 1}  # reduce, enlarge, and the network's arithmetic
+
 BUNDLED = ("small", "small-synth")
 
 BATCH = 32

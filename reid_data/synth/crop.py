@@ -29,6 +29,8 @@ from reid_data.synth.place.camera import Look, develop, draw_shot, optics
 from reid_data.synth.place.scene import Scene
 from reid_data.synth.place.scenery import PAINTERS
 
+VERSIONS = {"synth-picture": 1}  # compose, with backdrop.py and camera.py
+
 
 @dataclass(frozen=True)
 class Picture:

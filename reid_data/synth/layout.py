@@ -8,6 +8,8 @@ import numpy as np
 from reid_data.records import DISTRACTOR_PID, JUNK_PID
 from reid_data.synth.place.scene import MOST_SCENES, network_of
 
+VERSIONS = {"synth-layout": 1}  # plan_set
+
 QUERIES_PER_ID = 3
 
 

@@ -21,6 +21,8 @@ from reid_data.parallel import ordered_map
 from reid_data.segment.network import SIZE
 from reid_data.train_segmenter.samples import BODY, CANVAS, EMPTY_CANVAS, Bank
 
+VERSIONS = {"segmenter-bank": 1}  # what is gathered and how it is cut
+
 Box = tuple[float, float, float, float]
 NETWORKS = ("market", "duke")
 DRAWN_PART = 50

@@ -27,6 +27,8 @@ from reid_data.train_segmenter.bank import Sources, bank_digest, build_bank, sou
 from reid_data.train_segmenter.optimizer import SegmenterOptimizer
 from reid_data.train_segmenter.samples import Bank, Mixture, make_batch
 
+VERSIONS = {"segmenter-steps": 1}  # mask_loss, share_of_rate, averaging
+
 BANK = "bank"
 STATE = "state.pt"
 LOG = "log.jsonl"

@@ -14,6 +14,8 @@ import numpy as np
 from reid_data.images import decode_image, encode_jpeg
 from reid_data.segment.network import SIZE
 
+VERSIONS = {"segmenter-samples": 1}  # make_batch
+
 CANVAS = (224, 144)
 """Size of a person's canvas; the body is BODY pixels tall and lies in the middle."""
 BODY = 150

@@ -15,6 +15,8 @@ from reid_data.errors import UsageError
 from reid_train.evaluation.distance import Metric, checked_norms, row_norms, take_rows
 from reid_train.graph.blocks import spans
 
+VERSIONS = {"query-expansion": 1}  # expand_queries
+
 _BLOCK, _TILE = 256, 4096
 
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from reid_data.errors import unknown_name
 
+VERSIONS = {"ranking": 1}  # from distances to AP, INP and CMC, with protocol.py and what it calls
+
 AP_RULES = ("step", "trapezoid")
 CMC_LENGTH = 50
 

@@ -21,6 +21,8 @@ from reid_train.evaluation.task import Adjustment
 from reid_train.graph.blocks import spans
 from reid_train.graph.neighbours import averaged, jaccard, nearest, reciprocal_weights
 
+VERSIONS = {"rerank": 1}  # with neighbours.py
+
 _CHECKED_ROWS = 4096
 
 

@@ -17,6 +17,8 @@ from reid_data.records import DISTRACTOR_PID, JUNK_PID, Record, ReidDataset
 from reid_data.seeds import draw_seed
 from reid_data.transforms import Transform
 
+VERSIONS = {"training-draw": 1, "training-part": 1}  # class_map, EpochBatches; take_part, take_first, take_identities
+
 Identity = tuple[str, int]
 Swap = Callable[[Record, int], np.ndarray | None]
 

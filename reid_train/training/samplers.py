@@ -11,6 +11,8 @@ import numpy as np
 
 from reid_data.errors import InputError
 
+VERSIONS = {"pk-plan": 1, "random-plan": 1}  # one for each plan; both with shard
+
 
 def num_iterations(iterations: int, num_images: int, batch_size: int) -> int:
     """Batches in an epoch: `iterations`, or for 0 as many as cover `num_images` once."""

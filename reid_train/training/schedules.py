@@ -10,6 +10,8 @@ from pathlib import Path
 
 from reid_data.errors import InputError, unknown_name
 
+VERSIONS = {"rate-schedules": 1, "temperature-schedules": 1}  # DECAYS and warmup; TEMPERATURES
+
 
 def step_decay(progress: float, epochs: int, steps: Sequence[int], gamma: float) -> float:
     """1, multiplied by `gamma` after each of the epochs `steps`."""

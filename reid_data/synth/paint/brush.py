@@ -6,6 +6,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+VERSIONS = {"synth-paint": 1}  # the brush, its patches and noise
+
 Colour = tuple[float, float, float]
 SHIFT = 3  # fixed-point bits of drawing coordinates
 

@@ -14,6 +14,8 @@ from reid_data.synth.person.cloth import fold_maps
 from reid_data.synth.person.pose import Pose
 from reid_data.synth.person.wardrobe import dress
 
+VERSIONS = {"synth-person": 1}  # draw_appearance, draw_pose, draw_figure and all that they draw with
+
 SUPERSAMPLING = 2
 
 

@@ -13,6 +13,8 @@ from reid_data.synth.place.facade import put_up, wall
 from reid_data.synth.place.ground import Floor, Lens, asphalt, dapple, floor_of, lawn, paving, strip
 from reid_data.synth.place.scenery import PAINTERS
 
+VERSIONS = {"synth-place": 1}  # draw_scene and all that it draws with
+
 SIZE = (512, 1024)
 MOST_SCENES = 4  # per camera
 SATURATION = 0.62
