@@ -1,28 +1,65 @@
-"""Tables on stdout: aligned text that a pipe can read, bold head on a terminal."""
+"""Tables on stdout: aligned text that a pipe can read; on a terminal drawn to its width."""
 
+import sys
 from collections.abc import Sequence
 
 import click
 
+from .terminal import clean, coloured, console, drawn
+
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> None:
-    """Print columns two blanks apart; the columns in `left` are left-aligned, the others right-aligned."""
-    widths = [
-        max(len(head[column]), *(len(row[column]) for row in rows)) if rows else len(head[column])
-        for column in range(len(head))
-    ]
+    """Print columns two blanks apart; the columns in `left` are left-aligned, the others right-aligned.
 
-    def line(cells: Sequence[str]) -> str:
-        parts = [
-            cell.ljust(width) if column in left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths))
-        ]
-        return "  ".join(parts).rstrip()
-
-    click.secho(line(head), bold=True)
+    On a terminal left columns are wrapped where the table is too wide; one that is too wide without them becomes a block
+    of lines for each row. Nothing is ever cut off.
+    """
+    if drawn(sys.stdout):
+        _draw(head, [[clean(cell) for cell in row] for row in rows], left)
+        return
+    widths = _widths(head, rows)
+    click.secho(_line(head, widths, left), bold=True, color=coloured(sys.stdout))
     for row in rows:
-        click.echo(line(row))
+        click.echo(_line(row, widths, left))
 
 
 def points(share: float, sign: str = "") -> str:
+    """A share as percent with two decimals, `-` for NaN; `sign` is "+" for differences."""
     return "-" if share != share else f"{100 * share:{sign}.2f}"
+
+
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(head, *rows)]
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: Sequence[int]) -> str:
+    parts = [
+        cell.ljust(width) if column in left else cell.rjust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths))
+    ]
+    return "  ".join(parts).rstrip()
+
+
+def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int]) -> None:
+    """The table with a line below its head; or blocks, if even wrapped left columns leave the others no room."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = console(sys.stdout)
+    widths = _widths(head, rows)
+    longest = [max(len(word) for cell in cells for word in cell.split() or [""]) for cells in zip(head, *rows)]
+    needed = [longest[column] if column in left else width for column, width in enumerate(widths)]
+    if sum(needed) + 2 * len(widths) + 2 > screen.width:
+        for row in rows:
+            for title, cell in zip(head, row):
+                screen.print(Text(f"{title}: {cell}" if title else cell), soft_wrap=True)
+            screen.print()
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="bold", show_edge=False)
+    for column, title in enumerate(head):
+        number = column not in left
+        table.add_column(Text(title), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    screen.print(table)

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Stages,
-    data_root_option,
-    dry_run_option,
-    duration,
-    json_option,
-    limit_option,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, limit_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
+from ..terminal import Stages, duration, say
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import (
-    data_root_option,
-    dry_run_option,
-    json_option,
-    say,
-)
+from ..options import data_root_option, dry_run_option, json_option
 from ..sets import output_path
+from ..terminal import say
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset

@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import (
-    data_root_option,
-)
+from ..options import data_root_option
 from ..sets import output_path
 
 

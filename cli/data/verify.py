@@ -7,13 +7,9 @@ from pathlib import Path
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Progress,
-    data_root_option,
-    json_option,
-    workers_option,
-)
+from ..options import data_root_option, json_option, workers_option
 from ..sets import output_path
+from ..terminal import Progress
 
 SHOWN = 20
 
