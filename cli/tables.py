@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Literal
 
 import click
 
@@ -14,8 +15,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
     On a terminal left columns are wrapped where the table is too wide; one that is too wide without them becomes a block
     of lines for each row. Nothing is ever cut off.
     """
+    if sys.stdout.isatty():
+        rows = [[clean(cell) for cell in row] for row in rows]
     if drawn(sys.stdout):
-        _draw(head, [[clean(cell) for cell in row] for row in rows], left)
+        _draw(head, rows, left)
         return
     widths = _widths(head, rows)
     click.secho(_line(head, widths, left), bold=True, color=coloured(sys.stdout))
@@ -47,19 +50,31 @@ def _draw(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int
     from rich.text import Text
 
     screen = console(sys.stdout)
-    widths = _widths(head, rows)
-    longest = [max(len(word) for cell in cells for word in cell.split() or [""]) for cells in zip(head, *rows)]
-    needed = [longest[column] if column in left else width for column, width in enumerate(widths)]
-    if sum(needed) + 2 * len(widths) + 2 > screen.width:
+    widths = _fitted(head, rows, left, screen.width - 3 * len(head) + 1)
+    if widths is None:
         for row in rows:
             for title, cell in zip(head, row):
                 screen.print(Text(f"{title}: {cell}" if title else cell), soft_wrap=True)
             screen.print()
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, header_style="bold", show_edge=False)
-    for column, title in enumerate(head):
-        number = column not in left
-        table.add_column(Text(title), justify="right" if number else "left", no_wrap=number, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), header_style="bold", show_edge=False)
+    for column, (title, width) in enumerate(zip(head, widths)):
+        justify: Literal["right", "left"] = "left" if column in left else "right"
+        table.add_column(Text(title), justify=justify, width=width, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     screen.print(table)
+
+
+def _fitted(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int], room: int) -> list[int] | None:
+    """Widths that add up to at most `room`, left columns narrowed, but to no less than their longest word; else None."""
+    widths = _widths(head, rows)
+    words = [max(len(word) for cell in cells for word in cell.split() or [""]) for cells in zip(head, *rows)]
+    spare = [width - words[column] if column in left else 0 for column, width in enumerate(widths)]
+    while sum(widths) > room:
+        widest = max(range(len(widths)), key=spare.__getitem__)
+        if spare[widest] == 0:
+            return None
+        widths[widest] -= 1
+        spare[widest] -= 1
+    return widths

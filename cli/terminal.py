@@ -134,6 +134,8 @@ class Progress:
         counts, paces = self._numbers(done, total, now)
         if done >= total:
             paces.insert(0, f"in {duration(now - self.started)}")
+        elif done == self.first:
+            paces = [""]
         room = bar.console.width - len(counts) - MIN_BAR - 3
         pace = next(one for one in paces if len(self.what) + len(one) <= room or not one)
         what = self.what if len(self.what) <= room else f"{self.what[: max(room - 1, 0)]}…"
