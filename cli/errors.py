@@ -9,6 +9,8 @@ import click
 from reid_data.errors import ReidError
 from reid_data.files import printable
 
+from .terminal import drawn, say, show_error
+
 EXIT_FAILED_ITEMS = 1
 EXIT_INTERRUPTED = 130
 
@@ -24,7 +26,7 @@ def run(group: click.Group) -> None:
             EXIT_INTERRUPTED,
         )
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         sys.exit(error.exit_code)
     except ReidError as error:
         _stop(type(error).__name__, str(error), error.exit_code)
@@ -37,8 +39,20 @@ def run(group: click.Group) -> None:
 def _stop(kind: str, message: str, code: int) -> None:
     if "--json" in sys.argv:
         click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, indent=2))
-    click.echo(message if kind == "interrupted" else f"Error: {message}", err=True)
+    (say if kind == "interrupted" else show_error)(message)
     sys.exit(code)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """As click does, on a terminal with the message between rules and where to find help below it."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if not drawn(sys.stderr):
+        error.show()
+        return
+    hint = f"Try '{context.command_path} --help' for help." if context is not None else ""
+    if context is not None:
+        say(context.get_usage())
+    show_error(error.format_message(), hint)
 
 
 def _this_command() -> str:

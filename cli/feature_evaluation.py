@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from .options import say
 from .tables import points, print_table
+from .terminal import say
 
 
 def evaluate_features(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import say
+from .terminal import say
 
 if TYPE_CHECKING:
     from reid_train.matrix.cells import Cell, Column, Machine

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import say
+from .terminal import say
 
 if TYPE_CHECKING:
     import numpy as np

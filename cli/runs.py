@@ -12,7 +12,7 @@ import click
 from reid_data.errors import InputError
 
 from .errors import EXIT_FAILED_ITEMS
-from .options import Progress, say
+from .terminal import Progress, say
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset

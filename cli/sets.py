@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from reid_data.errors import InputError, UsageError
 
-from .options import names_list, say
+from .options import names_list
+from .terminal import say
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset

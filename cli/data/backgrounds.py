@@ -1,4 +1,4 @@
-"""`reid-data backgrounds`: a set of person-free plates."""
+"""`reid-data backgrounds`: a background set, of person-free plates."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import (
-    Stages,
-    data_root_option,
-    dry_run_option,
-    json_option,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
+from ..terminal import Stages, say
 
 if TYPE_CHECKING:
     from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
     default="",
     metavar="crops|scenes|frames",
     show_default="crops for a set, scenes for a folder",
-    help="Pedestrian crops, any pictures, or frames of fixed cameras (a sub-folder each).",
+    help="Pedestrian crops, scenes (any pictures), or frames of fixed cameras (a sub-folder each).",
 )
 @click.option(
     "--num", type=click.IntRange(min=2), default=1000, show_default=True, help="Plates, half of them for training."
@@ -57,9 +50,9 @@ if TYPE_CHECKING:
 @dry_run_option
 @json_option
 def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
-    """Write a set of person-free plates per camera, for composite --bg and fit --bg.
+    """Write a background set, person-free plates per camera, for composite --bg and fit --bg.
 
-    From the crops of a set (the person is cut out, the place filled), from any folder of scenes (person-sized pieces with
+    From the crops of a set (the person is cut out, the place filled), from any folder of scenes (plate-sized pieces with
     ground to stand on), or from the frames of fixed cameras (their median over time). A segmenter looks for people left over.
 
     \b

@@ -7,15 +7,10 @@ from typing import Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Progress,
-    data_root_option,
-    json_option,
-    say,
-    workers_option,
-)
+from ..options import data_root_option, json_option, workers_option
 from ..sets import notice
 from ..tables import print_table
+from ..terminal import Progress, say
 
 
 @click.command()

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Stages,
-    data_root_option,
-    dry_run_option,
-    duration,
-    json_option,
-    limit_option,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, limit_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
+from ..terminal import Stages, duration, say
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -30,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--fg", required=True, metavar="SET", help="Whose people: a set's name or path.")
-@click.option("--bg", required=True, metavar="SET", help="Whose backgrounds: a set's name or path.")
+@click.option("--bg", required=True, metavar="SET", help="Whose plates: a set's name or path.")
 @click.option("--out", default="composite", show_default=True, help="Name below the data root, or a path with a slash.")
 @data_root_option
 @click.option(
@@ -79,7 +70,7 @@ if TYPE_CHECKING:
 )
 @json_option
 def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> int:
-    """Put the people of one set before backgrounds of another: a new set in Market layout.
+    """Paste the people of one set on plates of another: a new set in Market layout.
 
     Train images get plates of the train side, query and gallery images plates of the test side. The same command goes on
     where an interrupted one stopped.

@@ -12,11 +12,8 @@ import click
 from reid_data.errors import ReidError
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    data_root_option,
-    json_option,
-    say,
-)
+from ..options import data_root_option, json_option
+from ..terminal import say
 
 
 @click.command()

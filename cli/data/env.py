@@ -9,10 +9,7 @@ from typing import Any
 
 import click
 
-from ..options import (
-    data_root_option,
-    json_option,
-)
+from ..options import data_root_option, json_option
 
 PACKAGES = (
     "person-reid-toolkit",

@@ -2,7 +2,7 @@
 
 import click
 
-from ..options import Progress
+from ..terminal import Progress
 
 
 @click.command("fetch-weights")
@@ -18,6 +18,6 @@ def fetch_weights(model: str) -> None:
     """
     from reid_data.segment.sam_weights import fetch_weights
 
-    with Progress(f"fetch {model}") as progress:
+    with Progress(f"fetching {model}", unit="bytes") as progress:
         path = fetch_weights(model, progress)
     click.echo(str(path))

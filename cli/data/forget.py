@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..options import (
-    data_root_option,
-    dry_run_option,
-    json_option,
-    say,
-)
+from ..options import data_root_option, dry_run_option, json_option
 from ..sets import output_path
+from ..terminal import say
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
@@ -29,9 +25,9 @@ if TYPE_CHECKING:
 @dry_run_option
 @json_option
 def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_json: bool) -> int:
-    """Remove from a composite or a set of plates everything that was derived from one person.
+    """Remove from a composite or a background set everything that was derived from one person.
 
-    Images, manifest rows, plates and images before them, contact sheets, kept masks and plates. The manifest keeps that
+    Images, manifest rows, plates and images on them, contact sheets, kept masks and plates. The manifest keeps that
     something was removed, and no name. The person's images in the parent sets are left to you: remove them first, or the
     next run makes the derived ones anew.
 
@@ -56,7 +52,7 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
         return 0
     verb = "would be removed" if dry_run else "removed"
     click.echo(
-        f"{verb}: {done.images:,} images of the person, {done.backgrounds:,} before backgrounds from their pictures, "
+        f"{verb}: {done.images:,} images of the person, {done.backgrounds:,} on plates from their pictures, "
         f"{done.rows:,} rows, {done.sheets:,} contact sheets, {done.kept:,} kept masks and plates"
     )
     if related:

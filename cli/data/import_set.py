@@ -5,12 +5,8 @@ from pathlib import Path
 
 import click
 
-from ..options import (
-    choose,
-    data_root_option,
-    json_option,
-    say,
-)
+from ..options import choose, data_root_option, json_option
+from ..terminal import say
 
 
 @click.command("import")

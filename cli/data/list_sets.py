@@ -8,12 +8,9 @@ import click
 
 from reid_data.records import SPLITS
 
-from ..options import (
-    data_root_option,
-    json_option,
-    say,
-)
+from ..options import data_root_option, json_option
 from ..tables import print_table
+from ..terminal import say
 
 
 @click.command("list")

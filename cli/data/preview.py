@@ -4,9 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..options import (
-    data_root_option,
-)
+from ..options import data_root_option
 from ..sets import output_path
 
 
@@ -25,7 +23,7 @@ from ..sets import output_path
 )
 @data_root_option
 def preview(name: str, num: int, out: Path | None, sort: str, data_root: Path) -> None:
-    """A contact sheet of a composite set: source, mask, plate, composite. Prints where it lies.
+    """A contact sheet of a composite: source, mask, plate, picture. Prints where it lies.
 
     \b
     Example:

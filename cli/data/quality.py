@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import (
-    Stages,
-    data_root_option,
-    json_option,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import data_root_option, json_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
+from ..terminal import Stages, say
 
 if TYPE_CHECKING:
     from reid_data.manifest import Manifest

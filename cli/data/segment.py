@@ -8,15 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Progress,
-    data_root_option,
-    json_option,
-    limit_option,
-    say,
-    workers_option,
-)
+from ..options import data_root_option, json_option, limit_option, workers_option
 from ..segmenters import device_option, make_segmenter
+from ..terminal import Progress, say
 
 if TYPE_CHECKING:
     from reid_data.records import Record

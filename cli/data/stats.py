@@ -9,17 +9,10 @@ import click
 from reid_data.records import SPLITS
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Progress,
-    choose,
-    data_root_option,
-    json_option,
-    limit_option,
-    say,
-    workers_option,
-)
+from ..options import choose, data_root_option, json_option, limit_option, workers_option
 from ..sets import notice
 from ..tables import print_table
+from ..terminal import Progress, say
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:

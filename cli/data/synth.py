@@ -6,15 +6,8 @@ from typing import Any
 
 import click
 
-from ..options import (
-    Progress,
-    data_root_option,
-    dry_run_option,
-    json_option,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, seed_option, workers_option
+from ..terminal import Progress, say
 
 
 @click.command()

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import (
-    Progress,
-    say,
-    seed_option,
-    workers_option,
-)
+from ..options import seed_option, workers_option
 from ..segmenters import device_option
+from ..terminal import Progress, say
 
 if TYPE_CHECKING:
     from reid_data.train_segmenter.run import TrainSettings

@@ -7,13 +7,9 @@ from pathlib import Path
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import (
-    Progress,
-    data_root_option,
-    json_option,
-    workers_option,
-)
+from ..options import data_root_option, json_option, workers_option
 from ..sets import output_path
+from ..terminal import Progress
 
 SHOWN = 20
 
@@ -24,7 +20,7 @@ SHOWN = 20
 @workers_option
 @json_option
 def verify(name: str, data_root: Path, workers: int | None, as_json: bool) -> int:
-    """Hash every file of a set that this tool composed and compare with its manifest; lists missing, changed, extra files.
+    """Compare every file of a written set with its manifest, by hash; lists missing, changed, extra files.
 
     Exit code 0: all is as it was written; 1: it is not.
 

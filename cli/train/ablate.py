@@ -8,15 +8,7 @@ import click
 
 from reid_data.errors import UsageError
 
-from ..options import (
-    announcer,
-    data_root_option,
-    dry_run_option,
-    json_option,
-    names_list,
-    say,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, names_list, workers_option
 from ..runs import device_option, runs_option
 from ..sets import test_sets, training_sets
 from ..settings import (
@@ -24,6 +16,7 @@ from ..settings import (
     set_option,
 )
 from ..tables import print_table
+from ..terminal import announcer, say
 
 if TYPE_CHECKING:
     from reid_train.study.ablation import Experiment
@@ -93,7 +86,8 @@ def ablate(
         say(f"{len(found.variants) * len(numbers)} trainings at --scale {scale}, each tested on {tests[0].name}.")
         return 0
     machine = Machine(runs, data_root, device, workers)
-    document = ablation.run_experiment(found, base, size, (sets[0], tests[0]), numbers, machine, announcer())
+    with announcer() as announce:
+        document = ablation.run_experiment(found, base, size, (sets[0], tests[0]), numbers, machine, announce)
     if as_json:
         click.echo(json.dumps(document, indent=2, sort_keys=True))
         return 0

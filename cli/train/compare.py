@@ -8,14 +8,10 @@ import click
 
 from reid_data.errors import UsageError
 
-from ..options import (
-    json_option,
-    names_list,
-    say,
-    seed_option,
-)
+from ..options import json_option, names_list, seed_option
 from ..runs import runs_option
 from ..tables import points, print_table
+from ..terminal import say
 
 if TYPE_CHECKING:
     from reid_train.evaluation.compare import Comparison

@@ -10,11 +10,7 @@ from reid_train.settings.setting import flag
 from reid_train.settings.train import TrainSettings
 
 from ..feature_evaluation import evaluate_features, print_evaluation
-from ..options import (
-    data_root_option,
-    json_option,
-    workers_option,
-)
+from ..options import data_root_option, json_option, workers_option
 from ..runs import device_option, finish, run_folder, run_tests, runs_option
 from ..sets import test_sets
 from ..settings import settings_options

@@ -8,17 +8,13 @@ import click
 
 from reid_data.errors import UsageError
 
-from ..options import (
-    Progress,
-    data_root_option,
-    json_option,
-    workers_option,
-)
+from ..options import data_root_option, json_option, workers_option
 from ..runs import device_option, epoch_lines, run_folder, runs_option, tell_unreadable
 from ..sets import notice
 from ..settings import (
     settings_options,
 )
+from ..terminal import Progress
 
 
 @click.command()

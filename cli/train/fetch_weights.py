@@ -4,7 +4,7 @@ import click
 
 from reid_train.settings.train import TrainSettings
 
-from ..options import Progress
+from ..terminal import Progress
 
 
 @click.command("fetch-weights")
@@ -19,5 +19,6 @@ def fetch_weights(backbones: tuple[str, ...]) -> None:
     from reid_train.model.weights import fetch_imagenet
 
     for backbone in backbones or (TrainSettings().backbone,):
-        with Progress(f"fetching {backbone} (bytes)") as progress:
-            click.echo(str(fetch_imagenet(backbone, progress)))
+        with Progress(f"fetching {backbone}", unit="bytes") as progress:
+            path = fetch_imagenet(backbone, progress)
+        click.echo(str(path))

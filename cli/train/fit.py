@@ -9,14 +9,7 @@ import click
 
 from reid_data.errors import UsageError
 
-from ..options import (
-    Progress,
-    data_root_option,
-    dry_run_option,
-    json_option,
-    limit_option,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, limit_option, workers_option
 from ..runs import device_option, epoch_lines, finish, run_tests, runs_option
 from ..sets import test_sets, training_sets
 from ..settings import (
@@ -26,6 +19,7 @@ from ..settings import (
     set_option,
     settings_options,
 )
+from ..terminal import Progress
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset

@@ -11,20 +11,14 @@ from reid_data.errors import UsageError
 
 from ..errors import EXIT_FAILED_ITEMS
 from ..matrix_output import FORMATS, print_outlook, print_results, write_tables
-from ..options import (
-    data_root_option,
-    dry_run_option,
-    json_option,
-    names_list,
-    say,
-    workers_option,
-)
+from ..options import data_root_option, dry_run_option, json_option, names_list, workers_option
 from ..sets import notice
 from ..settings import (
     collect_settings,
     recipe_path,
     setting_values,
 )
+from ..terminal import say
 
 if TYPE_CHECKING:
     from reid_train.matrix.cells import Cell, Column, Machine

@@ -8,9 +8,7 @@ import click
 
 from reid_data.errors import InputError, UsageError
 
-from ..options import (
-    data_root_option,
-)
+from ..options import data_root_option
 from ..runs import runs_option
 
 if TYPE_CHECKING:

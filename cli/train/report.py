@@ -6,9 +6,7 @@ import click
 
 from reid_data.errors import UsageError
 
-from ..options import (
-    data_root_option,
-)
+from ..options import data_root_option
 from ..report_page import make_page
 
 FORMATS = ("html", "table", "md", "latex", "csv")
