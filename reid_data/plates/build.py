@@ -72,7 +72,7 @@ def build_backgrounds(
     overwrite: bool = False,
     progress: Progress = lambda stage, done, total: None,
 ) -> BuiltBackgrounds:
-    """Write the plates of `source` (see `reid_data.scene_plates.picture_source` for a folder) below `out`, in Market layout.
+    """Write the plates of `source` (`reid_data.plates.scenes.picture_source` makes one of a folder) below `out`, in Market layout.
 
     The bytes depend on the source, the segmenter and `settings` alone. An interrupted run begins anew, with what is kept
     in the cache. Raises InputError if no plate comes of it; see also `inspect_output`.
