@@ -164,12 +164,12 @@ def _train(
 
 def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Path, how: dict[str, Any]) -> "RunResult":
     """Train in this process; the first of several shows the progress."""
-    from reid_train.training import fit as train
+    from reid_train.training.fit import fit as train
 
     if int(os.environ.get("RANK", "0")) > 0:
-        return train.fit(settings, sets, folder, **how)
+        return train(settings, sets, folder, **how)
     with epoch_lines(), Progress("training") as progress:
-        return train.fit(settings, sets, folder, progress=progress, **how)
+        return train(settings, sets, folder, progress=progress, **how)
 
 
 def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":

@@ -15,7 +15,7 @@ from reid_train.matrix.failures import Failure, Failures, read_failures
 from reid_train.matrix.plan import Plan
 from reid_train.matrix.runner import Children
 from reid_train.testing import test as run_test
-from reid_train.training import fit as train
+from reid_train.training.fit import fit
 
 __all__ = ["Machine", "invalidated", "num_failed", "prepare", "run_matrix", "run_prepared"]
 logger = logging.getLogger("reid_train")
@@ -87,7 +87,7 @@ def _run_here(cell: Cell, tests: Sequence[Column], machine: Machine, failures: F
     label = cell.training.label
     try:
         progress = announce(f"{label}: {'already trained' if cell.done else 'training'}")
-        train.fit(settings, cell.datasets, cell.folder, progress=progress, data_root=machine.data_root, **how)
+        fit(settings, cell.datasets, cell.folder, progress=progress, data_root=machine.data_root, **how)
     except ReidError as error:
         failures.add(cell.key, _failure(error))
         return

@@ -1,14 +1,13 @@
 """From settings to components: the network, its temperatures, its losses."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.settings.train import TrainSettings
 from reid_train.training.epoch import Objective
-from reid_train.training.schedules import read_temperatures, temperature_at
+from reid_train.training.schedules import temperature_at
 
 
 def make_net(settings: TrainSettings, num_classes: int) -> ReidNet:
@@ -30,12 +29,13 @@ def make_net(settings: TrainSettings, num_classes: int) -> ReidNet:
     return build_net(spec, num_classes, settings.seed).to(memory_format=torch.channels_last)  # as the images come
 
 
-def temperatures(settings: TrainSettings) -> Mapping[int, float] | None:
-    """Epoch -> temperature in force; None if the network learns it."""
+def temperatures(settings: TrainSettings, stated: Mapping[int, float] | None = None) -> Mapping[int, float] | None:
+    """Epoch -> temperature in force, out of the schedule file (`stated`) or by the schedule; None if the network learns it."""
     if settings.temperature_kind == "learned":
         return None
     if settings.temperature_file is not None:
-        return read_temperatures(Path(settings.temperature_file), settings.epochs)
+        assert stated is not None, "the inputs of a training hold the schedule file's temperatures"
+        return stated
     return {
         epoch: temperature_at(
             settings.temperature_kind, epoch, settings.epochs, settings.temperature, settings.temperature_end

@@ -91,6 +91,8 @@ def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
 
     Raises InputError if the file is unreadable, or an epoch is missing, doubled or not above 0.
     """
+    if not path.is_file():
+        raise InputError(f"--temperature-schedule file:{path}: no such file.")
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(int(row["epoch"]), float(row["temperature"])) for row in csv.DictReader(file)]

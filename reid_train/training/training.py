@@ -27,7 +27,7 @@ from reid_train.runs.result import RunResult
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import Batch, EpochBatches, TrainingSet, iterate
 from reid_train.training.epoch import StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
-from reid_train.training.parts import objective, temperatures
+from reid_train.training.parts import objective
 from reid_train.training.samplers import num_iterations, pk_plan, random_plan, shard
 from reid_train.training.schedules import DECAYS, warmup
 
@@ -46,6 +46,7 @@ class Training:
     images: TrainingSet
     net: ReidNet
     arithmetic: Arithmetic
+    temperatures: Mapping[int, float] | None
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -68,7 +69,6 @@ class Training:
         self.iterations = num_iterations(
             settings.iterations, len(self.images.records), settings.batch_size * settings.accumulation
         )
-        self.temperatures = temperatures(settings)
         self.rows = self._first_rows()
 
     def run(self, workers: int, progress: Progress | None) -> None:

@@ -15,7 +15,8 @@ from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_data.transforms import train_transform
 from reid_train.runs.folder import read_log, train_key
 from reid_train.training import batches as data
-from reid_train.training import fit as train
+from reid_train.training import inputs
+from reid_train.training.fit import fit, identify
 from reid_train.training.samplers import random_plan, shard
 from tests.data.people import write_people_set
 
@@ -29,7 +30,7 @@ SWAP = {"background_swap": 0.6, "bg": "bg", "batch_ids": 2}
 def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReidDataset:
     """A set with masks beside it; `bg` lies in the same data root."""
     write_people_set(tmp_path / "bg", 3, seed=100, extras=False)
-    monkeypatch.setattr(train, "_segmenter", PrecomputedSegmenter)
+    monkeypatch.setattr(inputs, "_segmenter", PrecomputedSegmenter)
     return load_dataset(str(write_people_set(tmp_path / "people", num_ids=3)), tmp_path)
 
 
@@ -72,21 +73,21 @@ def test_a_training_is_repeatable_and_says_what_it_swaps(
 ) -> None:
     caplog.set_level("INFO", "reid_train")
     runs = [
-        train.fit(small(**SWAP), [people], tmp_path / name / "run", device="cpu", workers=workers, data_root=tmp_path)
+        fit(small(**SWAP), [people], tmp_path / name / "run", device="cpu", workers=workers, data_root=tmp_path)
         for name, workers in (("a", 1), ("b", 2))
     ]
     assert runs[0] == runs[1]
     assert "6 of 6 images may get one of 6 backgrounds of bg" in caplog.text
     models = [(tmp_path / name / "run" / "model.safetensors").read_bytes() for name in "ab"]
     assert models[0] == models[1]
-    train.fit(small(batch_ids=2), [people], tmp_path / "plain" / "run", device="cpu", workers=1)
+    fit(small(batch_ids=2), [people], tmp_path / "plain" / "run", device="cpu", workers=1)
     assert (tmp_path / "plain" / "run" / "model.safetensors").read_bytes() != models[0]
     assert read_log(tmp_path / "a" / "run")[0]["settings"]["bg"] == "bg"
 
 
 def test_the_key_counts_the_backgrounds_and_old_keys_stay(people: ReidDataset, tmp_path: Path) -> None:
     def key(**changes: object) -> str:
-        return train.identify(small(**changes), [people], device="cpu", data_root=tmp_path).train_key
+        return identify(small(**changes), [people], device="cpu", data_root=tmp_path).train_key
 
     first = key(**SWAP)
     assert first != key(**{**SWAP, "background_swap": 0.5})
@@ -101,4 +102,4 @@ def test_the_key_counts_the_backgrounds_and_old_keys_stay(people: ReidDataset, t
 @pytest.mark.parametrize("half", [{"background_swap": 0.5}, {"bg": "duke"}])
 def test_half_a_wish(half: dict[str, object], people: ReidDataset) -> None:
     with pytest.raises(UsageError, match="belong together"):
-        train.identify(small(**half), [people], device="cpu")
+        identify(small(**half), [people], device="cpu")

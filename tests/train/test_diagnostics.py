@@ -17,7 +17,7 @@ from reid_data.images import encode_mask, read_record, resize, write_image
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_train.testing import test as run_test
-from reid_train.training import fit as train
+from reid_train.training.fit import fit
 from tests.conftest import random_image
 from tests.data.people import SIZE, ellipse_mask, tree, write_people_set
 
@@ -179,7 +179,7 @@ def test_the_digest_follows_both_sets_the_view_and_the_segmenter(root: Path, mon
 
 @pytest.mark.usefixtures("tiny_backbone")
 def test_a_run_is_tested_on_them_and_nothing_is_written_into_the_set(root: Path, tmp_path: Path) -> None:
-    train.fit(small(), [load_dataset("scenes", root)], tmp_path / "run", device="cpu", workers=1)
+    fit(small(), [load_dataset("scenes", root)], tmp_path / "run", device="cpu", workers=1)
     set_mask(root / "people", load_dataset("people", root).query[0], np.zeros(SIZE))
     before = tree(root)
     steps: list[tuple[int, int]] = []

@@ -111,7 +111,7 @@ def test_a_finished_run_returns_at_once(tiny: ReidDataset, tmp_path: Path, monke
     first = run(tmp_path / "a", tiny)
     key = identify(small(), [tiny], device="cpu").train_key
     assert is_finished(tmp_path / "a", key)
-    monkeypatch.setattr("reid_train.training.fit.load_training_set", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("reid_train.training.inputs.load_training_set", lambda *_, **__: pytest.fail("trained again"))
     assert run(tmp_path / "a", tiny) == first
 
 
