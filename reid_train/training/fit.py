@@ -19,8 +19,14 @@ from reid_train.runs.result import RunResult, write_result
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import identity_space
 from reid_train.training.inputs import resolve_inputs
-from reid_train.training.parts import make_net, temperatures
-from reid_train.training.samplers import num_iterations
+from reid_train.training.parts import (
+    make_batches,
+    make_learner,
+    make_net,
+    make_values,
+    start_classifier,
+    steps_an_epoch,
+)
 from reid_train.training.training import Training
 
 logger = logging.getLogger("reid_train")
@@ -62,8 +68,12 @@ def fit(
         if inputs.weights is not None:
             load_start(net, inputs.weights)
         arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
-        heat = temperatures(settings, inputs.temperatures)
-        training = Training(settings, run_folder, identity, images, net.to(place), arithmetic, heat)
+        learner = make_learner(settings, net.to(place), arithmetic)
+        batches = make_batches(settings, images, arithmetic)
+        values = make_values(settings, steps_an_epoch(settings, len(images.records)), inputs.temperatures)
+        training = Training(settings, run_folder, identity, images, learner, batches, values, arithmetic)
+        if training.resume() == 0:
+            start_classifier(settings, net, images, arithmetic, workers)
         training.run(workers, progress)
         result = training.result()
         if rank() == 0:
@@ -96,8 +106,7 @@ def plan(
         "images": len(records),
         "identities": len({(identity_space(dataset), pid) for dataset in datasets for pid in relabel(dataset.train)}),
         "epochs": settings.epochs,
-        "steps": settings.epochs
-        * num_iterations(settings.iterations, len(records), settings.batch_size * settings.accumulation),
+        "steps": settings.epochs * steps_an_epoch(settings, len(records)),
         "batch": settings.batch_size,
         "device": identity.device_type,
         "weights_sha256": identity.weights_sha256,

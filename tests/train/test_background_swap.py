@@ -49,7 +49,7 @@ def test_the_pictures_change_with_epoch_and_position_and_not_with_the_processes(
     bg = load_dataset("bg", tmp_path)
     first = batches(people, bg, 1)
     for here, there in zip(data.iterate(first, 0), data.iterate(first, 2)):
-        assert all(torch.equal(a, b) for a, b in zip(here, there))
+        assert all(torch.equal(a, b) for a, b in zip(here[:3], there[:3]))
     plain = first.images
     assert plain.pixels is not None
     swapped = [

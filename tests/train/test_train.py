@@ -93,7 +93,7 @@ def test_batches_made_by_loader_processes_are_the_same(tiny: ReidDataset) -> Non
     numbers, positions = shard(random_plan(48, batch_size=8, iterations=4, seed=0, epoch=1), 0, 1)
     batches = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=1)
     for here, there in zip(data.iterate(batches, 0), data.iterate(batches, 2)):
-        assert all(torch.equal(a, b) for a, b in zip(here, there))
+        assert all(torch.equal(a, b) for a, b in zip(here[:3], there[:3]))
     later = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=2)
     assert not torch.equal(batches[0].images, later[0].images), "another epoch, other draws"
 
