@@ -141,12 +141,13 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def fits(learner: Learner, batch: Batch, num_images: int, values: StepValues) -> bool:
-    """Whether forward and backward of `num_images` of the images of `batch`, evenly spread, get the memory they need.
+    """Whether forward and backward of `num_images` images of `batch`, of each domain its share, get the memory they need.
 
     Other processes are not waited for: they may have had enough.
     """
-    rows = torch.arange(num_images) * len(batch.images) // num_images
-    part = batch.rows(rows)
+    size = len(batch.images)
+    by_domain = torch.arange(size) if batch.domain is None else batch.domain.argsort(stable=True)
+    part = batch.rows(by_domain[torch.arange(num_images) * size // num_images])
     try:
         with alone():
             losses = learner.criterion.losses(learner.net, part, values)

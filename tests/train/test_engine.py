@@ -10,6 +10,7 @@ from torch import Tensor
 from reid_data.errors import InputError, UsageError
 from reid_train.arithmetic import Arithmetic, resolve_amp
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
+from reid_train.processes.group import num_processes
 from reid_train.training.batches import Batch
 from reid_train.training.criterion import Objective, StepValues, Supervised
 from reid_train.training.epoch import Learner, build_optimiser, fits, is_out_of_memory, train_epoch
@@ -214,3 +215,11 @@ def test_what_fits_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(parameter.grad is None for parameter in net.parameters())
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+
+
+def test_what_fits_does_not_wait_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is there: to gather the triplets' candidates would fail."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    learner = make_learner(make_net(), Objective(triplet=1.0))
+    assert fits(learner, make_batches(1)[0], 4, StepValues(0.01, 0.1))
+    assert num_processes() == 2
