@@ -1,10 +1,12 @@
-"""The training page: data -> network -> training -> result, then the tests. Reads from top to bottom."""
+"""The training page: inputs -> network and criterion -> training -> result. Reads from top to bottom."""
 
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from reid_data.files import make_folder, only_writer, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
@@ -18,7 +20,7 @@ from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult, write_result
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import identity_space
-from reid_train.training.inputs import resolve_inputs
+from reid_train.training.inputs import Inputs, resolve_inputs
 from reid_train.training.parts import (
     make_batches,
     make_learner,
@@ -61,19 +63,9 @@ def fit(
         if (done := runs.finished(run_folder, identity.train_key)) is not None:
             logger.info("the training of %s is done already", printable(run_folder))
             return done
-        images = inputs.training_set(workers)
-        mean, std = inputs.norm(workers)
-        net = make_net(settings, len(images.classes))
-        require_space(run_folder, 8 * sum(tensor.nbytes for tensor in net.state_dict().values()))
-        if inputs.weights is not None:
-            load_start(net, inputs.weights)
-        arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
-        learner = make_learner(settings, net.to(place), arithmetic)
-        batches = make_batches(settings, images, arithmetic)
-        values = make_values(settings, steps_an_epoch(settings, len(images.records)), inputs.temperatures)
-        training = Training(settings, run_folder, identity, images, learner, batches, values, arithmetic)
+        training = _make_training(inputs, identity, run_folder, place, workers)
         if training.resume() == 0:
-            start_classifier(settings, net, images, arithmetic, workers)
+            start_classifier(settings, training.learner.net, training.images, training.arithmetic, workers)
         training.run(workers, progress)
         result = training.result()
         if rank() == 0:
@@ -82,6 +74,24 @@ def fit(
             write_result(run_folder, result)
         barrier()
     return result
+
+
+def _make_training(
+    inputs: Inputs, identity: RunIdentity, run_folder: Path, place: torch.device, workers: int
+) -> Training:
+    """Images, network, what it learns by, batches and values: every component, in the order in which they are made."""
+    settings = inputs.settings
+    images = inputs.training_set(workers)
+    mean, std = inputs.norm(workers)
+    net = make_net(settings, len(images.classes))
+    require_space(run_folder, 8 * sum(tensor.nbytes for tensor in net.state_dict().values()))
+    if inputs.weights is not None:
+        load_start(net, inputs.weights)
+    arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
+    learner = make_learner(settings, net.to(place), arithmetic)
+    batches = make_batches(settings, images, arithmetic)
+    values = make_values(settings, steps_an_epoch(settings, len(images.records)), inputs.temperatures)
+    return Training(settings, run_folder, identity, images, learner, batches, values, arithmetic)
 
 
 def plan(

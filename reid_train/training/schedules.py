@@ -76,7 +76,7 @@ TEMPERATURES: dict[str, Callable[[int, int, float, float], float]] = {
     "linear": linear_temperature,
     "cosine": cosine_temperature,
 }
-"""name -> function of (epoch, epochs, start, end). `learned` and `file` are no functions of the epoch: see the training page."""
+"""name -> function of (epoch, epochs, start, end). `learned` and `file` are no functions of the epoch alone: see parts.temperatures."""
 
 
 def temperature_at(kind: str, epoch: int, epochs: int, start: float, end: float) -> float:
