@@ -90,7 +90,7 @@ def training_draws(folder: Path) -> Any:
     drawn = []
     for epoch in (1, 2):
         batches = EpochBatches(images, transform, plan, np.arange(8).reshape(2, 4), seed=3, epoch=epoch)
-        drawn += [[part.numpy() for part in batches[row]] for row in range(2)]
+        drawn += [[part.numpy() for part in batches[row][:3]] for row in range(2)]
     classes = class_map([("b", 3), ("a", 20), ("b", 1), ("a", 3)])
     return [drawn, asked, [[*identity, label] for identity, label in classes.items()]]
 
