@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,9 +36,39 @@ class Manifest:
         return [row for row in self.rows if row["row"] == kind]
 
 
-def make_header(command: str, settings: Row, **extra: Any) -> Row:
+@dataclass(frozen=True)
+class Form:
+    """How the settings of one command are compared and digested.
+
+    A setting at its default counts like one that is not named, so that a new setting leaves every earlier set as it is.
+    `schema` is raised whenever a default changes, or what a setting means; sets of another schema cannot be compared.
+    """
+
+    command: str
+    schema: int
+    defaults: Row
+
+    def key(self, settings: Row) -> Row:
+        """What is digested: the settings that are not at their defaults, and the schema."""
+        return {"schema": self.schema} | {
+            name: value for name, value in settings.items() if name not in self.defaults or value != self.defaults[name]
+        }
+
+    def differences(self, old: Row, new: Row) -> list[str]:
+        """Settings that differ, one line each, as `differences`."""
+        return differences(self.defaults | old, self.defaults | new)
+
+
+def raised(versions: Mapping[str, int]) -> Row:
+    """The versions of steps as they enter settings: {"versions": {step: version}} of those above 1; {} if there are none."""
+    above = {step: version for step, version in sorted(versions.items()) if version != 1}
+    return {"versions": above} if above else {}
+
+
+def make_header(form: Form, settings: Row, **extra: Any) -> Row:
     """The first row: which command wrote the set, with which settings."""
-    return {"row": "header", "schema": SCHEMA, "command": command, "settings": settings, **extra}
+    names = {"command": form.command, "settings_schema": form.schema, "settings": settings}
+    return {"row": "header", "schema": SCHEMA, **names, **extra}
 
 
 def encode_row(row: Row) -> bytes:
@@ -82,9 +112,12 @@ def _parse(line: bytes) -> Row | None:
 
 
 def differences(old: Row, new: Row) -> list[str]:
-    """Settings that differ, one line each: `seed: 0 there, 1 now`."""
-    keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
-    return [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
+    """Settings that differ, one line each: `seed: 0 there, 1 now`; of `raised` versions: `blend: version 1 there, 2 now`."""
+    keys = sorted(key for key in {*old, *new} if key != "versions" and old.get(key) != new.get(key))
+    lines = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
+    there, now = old.get("versions", {}), new.get("versions", {})
+    steps = sorted(step for step in {*there, *now} if there.get(step, 1) != now.get(step, 1))
+    return lines + [f"{step}: version {there.get(step, 1)} there, {now.get(step, 1)} now" for step in steps]
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,8 @@
 import hashlib
 import os
 
+VERSIONS = {"draw-seed": 1}  # draw_seed; image_seed belongs to the plan
+
 
 def image_seed(seed: int, name: str) -> int:
     """The seed of one image: a function of the run's seed and the image's name, so that no order matters."""

@@ -14,7 +14,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
 import albumentations as A
 import numpy as np
 
-VERSIONS = {"augmentation": 1, "draw-seed": 1}  # train_transform; draw_seed
+VERSIONS = {"augmentation": 1}  # train_transform
 
 Transform = Callable[[np.ndarray, int], np.ndarray]
 

@@ -12,7 +12,7 @@ from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import Backdrop, Task, image_row, make_plan
 from reid_data.compose.rim import old_background, seam_ratio
 from reid_data.compose.settings import (
-    COMMAND,
+    FORM,
     CompositeSettings,
     describe_settings,
     describe_sources,
@@ -88,7 +88,7 @@ def build_composite(
     foregrounds = limit_records(fg, settings.limit)
     fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
     with only_writer(out):
-        found = inspect_output(out, COMMAND, fingerprint, overwrite=overwrite)
+        found = inspect_output(out, FORM, fingerprint, overwrite=overwrite)
         if found.finished and found.manifest:
             return replace(summarise(out, found.manifest), was_finished=True)
         require_space(out, estimate_bytes(foregrounds))
@@ -100,7 +100,7 @@ def build_composite(
         sweep_output(out)
         if found.manifest is None:
             begin_output(out, fingerprint, describe_sources(out, fg, bg), banks, overwrite=overwrite)
-            found = inspect_output(out, COMMAND, fingerprint)
+            found = inspect_output(out, FORM, fingerprint)
         done, length = trusted_rows(found, "image")
         jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[len(done) :]]
         with ManifestWriter(out, length) as manifest:
@@ -174,7 +174,7 @@ def begin_output(out: Path, fingerprint: Row, sources: Row, banks: dict[str, Pla
     if overwrite:
         clear_output(out)
     rows = [row for side, bank in banks.items() for row in bank.rows(side)]
-    start_manifest(out, make_header(COMMAND, fingerprint, sources=sources, tool=tool_version()), rows)
+    start_manifest(out, make_header(FORM, fingerprint, sources=sources, tool=tool_version()), rows)
 
 
 _tools: tuple[MaskCache, Steps, Path]

@@ -9,12 +9,14 @@ import numpy as np
 
 from reid_data.compose.picture import Steps
 from reid_data.compose.recipe import PlanSettings
-from reid_data.compose.settings import num_plates
+from reid_data.compose.settings import COMPOSITE_VERSIONS, FORM, CompositeSettings, flat, num_plates
+from reid_data.compose.swap import VERSIONS as SWAP_VERSIONS
 from reid_data.compose.swap import BackgroundSwap
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError
 from reid_data.files import settings_digest
 from reid_data.jpeg import usual_quality
+from reid_data.manifest import raised
 from reid_data.plates.crops import PlateSettings, gather_plates
 from reid_data.plates.load import is_plate_set, load_banks, plate_set_quality
 from reid_data.plates.sides import background_sides
@@ -23,7 +25,6 @@ from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked
 from reid_data.segment.survey import MaskInfo, survey
 
-VERSION = 1
 SIDE = "train"
 
 Progress = Callable[[str, int, int], None]
@@ -96,10 +97,8 @@ def swap_digest(bg: ReidDataset, segmenter: Segmenter) -> str:
         {
             "background": dataset_digest(bg),
             "segmenter": segmenter.digest(),
-            "plan": asdict(PlanSettings()),
-            "plates": asdict(PlateSettings()),
-            "steps": asdict(swap_steps(bg)),
             "opencv": cv2.__version__,
-            "version": VERSION,
+            **FORM.key(flat(CompositeSettings(steps=swap_steps(bg)))),
+            **raised({**COMPOSITE_VERSIONS, **SWAP_VERSIONS}),
         }
     )

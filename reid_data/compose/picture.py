@@ -5,17 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from reid_data.compose.blend import BLENDS, paste
+from reid_data.compose.blend import VERSIONS as BLEND_VERSIONS
+from reid_data.compose.harmonise import VERSIONS as LIGHT_VERSIONS
 from reid_data.compose.harmonise import brighten, contact_shadow, luminance_gain, match_sharpness
+from reid_data.compose.rim import VERSIONS as RIM_VERSIONS
 from reid_data.compose.rim import decontaminate
 from reid_data.errors import UsageError, unknown_name
 
 VERSIONS = {"composition": 1}  # compose: the order of the steps
+PICTURE_VERSIONS = {**BLEND_VERSIONS, **RIM_VERSIONS, **LIGHT_VERSIONS, **VERSIONS}
 
 
 @dataclass(frozen=True)
 class Steps:
     """Which steps are taken: `blend` a name in `BLENDS`, the others on or off; `jpeg_quality` of the one final
-    encoding, 1 to 100 (0: as the background set was written); `steps_version` is raised whenever a step gives other pictures."""
+    encoding, 1 to 100 (0: as the background set was written)."""
 
     blend: str = "feather"
     decontaminate: bool = True
@@ -23,7 +27,6 @@ class Steps:
     match_sharpness: bool = True
     contact_shadow: bool = True
     jpeg_quality: int = 0
-    steps_version: int = 2
 
     def __post_init__(self) -> None:
         if self.blend not in BLENDS:

@@ -7,14 +7,18 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from reid_data.compose.picture import Steps
+from reid_data.compose.picture import PICTURE_VERSIONS, Steps
+from reid_data.compose.recipe import VERSIONS as PLAN_VERSIONS
 from reid_data.compose.recipe import PlanSettings
 from reid_data.datasets import find_dataset, load_dataset
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import ReidError
+from reid_data.images import VERSIONS as IMAGE_VERSIONS
+from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
 from reid_data.jpeg import usual_quality
-from reid_data.manifest import Row
-from reid_data.plates.crops import PlateSettings
+from reid_data.manifest import Form, Row, raised
+from reid_data.plates.crops import PLATE_VERSIONS, PlateSettings
+from reid_data.plates.files import VERSIONS as FIT_VERSIONS
 from reid_data.plates.load import is_plate_set, plate_set_quality
 from reid_data.plates.sides import SIDES
 from reid_data.records import SPLITS, Record, ReidDataset
@@ -22,8 +26,16 @@ from reid_data.segment.base import Segmenter
 from reid_data.written.output import inspect_output, refuse_overlap, trusted_rows
 
 VERSIONS = {"sides": 1}  # limit_records, background_sides, num_plates
+COMPOSITE_VERSIONS = {
+    **PLATE_VERSIONS,
+    **FIT_VERSIONS,
+    **PICTURE_VERSIONS,
+    **PLAN_VERSIONS,
+    **JPEG_VERSIONS,
+    **IMAGE_VERSIONS,
+    **VERSIONS,
+}
 
-COMMAND = "composite"
 SPARE_PLATES = 1.3
 MIN_PLATES = 16
 
@@ -60,7 +72,8 @@ def limit_records(dataset: ReidDataset, limit: int | None) -> list[Record]:
 def describe_settings(
     fg: ReidDataset, bg: ReidDataset, foregrounds: Sequence[Record], segmenter: Segmenter, settings: CompositeSettings
 ) -> Row:
-    """The run's fingerprint, flat and printable: two runs with equal fingerprints write equal bytes."""
+    """The run's fingerprint, flat and printable: two runs with equal fingerprints write equal bytes. To be compared, and
+    digested, by `FORM`."""
     return {
         "foreground": fg.name,
         "foreground_digest": dataset_digest(fg),
@@ -68,11 +81,22 @@ def describe_settings(
         "background_digest": dataset_digest(bg),
         "segmenter": segmenter.name,
         "segmenter_digest": segmenter.digest(foregrounds),
+        **flat(settings),
+        **raised(COMPOSITE_VERSIONS),
+    }
+
+
+def flat(settings: CompositeSettings) -> Row:
+    """The settings by name."""
+    return {
         **asdict(settings.plan),
         **{f"plate_{key}": value for key, value in asdict(settings.plates).items()},
         **asdict(settings.steps),
         "limit": settings.limit,
     }
+
+
+FORM = Form("composite", 2, flat(CompositeSettings()))
 
 
 def estimate_bytes(records: Sequence[Record]) -> int:
@@ -122,9 +146,7 @@ def outlook(
     refuse_overlap(out, [fg, bg])
     settings = resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
-    found = inspect_output(
-        out, COMMAND, describe_settings(fg, bg, foregrounds, segmenter, settings), overwrite=overwrite
-    )
+    found = inspect_output(out, FORM, describe_settings(fg, bg, foregrounds, segmenter, settings), overwrite=overwrite)
     done = len(trusted_rows(found, "image")[0]) if found.manifest else 0
     images = Counter(record.split for record in foregrounds)
     sides = Counter(SIDES[record.split] for record in foregrounds)

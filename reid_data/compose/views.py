@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from reid_data.compose.build import backdrop, chosen_backdrop, compose_task, gather_sides
-from reid_data.compose.picture import Steps, compose
+from reid_data.compose.picture import PICTURE_VERSIONS, Steps, compose
 from reid_data.compose.recipe import Backdrop, Task, make_plan
-from reid_data.compose.settings import CompositeSettings, describe_settings, resolve_settings
+from reid_data.compose.settings import FORM, CompositeSettings, describe_settings, resolve_settings
 from reid_data.datasets import is_path, load_dataset
 from reid_data.datasets.channel_stats import kept_stats
 from reid_data.datasets.digest import dataset_digest
@@ -26,8 +26,9 @@ from reid_data.decode import Images, Progress, decoded
 from reid_data.errors import ImageError, unknown_name
 from reid_data.files import settings_digest
 from reid_data.images import decode_image, resize
+from reid_data.manifest import raised
 from reid_data.parallel import ordered_map
-from reid_data.plates.crops import PlateSettings, make_plate
+from reid_data.plates.crops import PLATE_VERSIONS, PlateSettings, make_plate
 from reid_data.records import DISTRACTOR_PID, Record, ReidDataset
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import Segmenter
@@ -35,9 +36,8 @@ from reid_data.segment.cache import MaskCache, Masked, Unusable
 from reid_data.segment.survey import MaskInfo, survey
 from reid_data.written.readme import composite_card
 
-VERSIONS = {"views": 1}  # the pictures of NAME@VIEW
+VERSIONS = {"views": 1}  # foreground, background
 
-VERSION = 1
 VIEWS = ("foreground", "background", "swap:OTHER")
 PLATES = PlateSettings()
 CUT_OUT = Steps(match_luminance=False, match_sharpness=False, contact_shadow=False)
@@ -87,13 +87,15 @@ def load_test_set(name: str, data_root: Path) -> ReidDataset:
 
 def content_digest(dataset: ReidDataset) -> str:
     """Of a test set: its digest; of a diagnostic: that of its sets, segmenter and settings."""
-    return settings_digest(fingerprint(dataset)) if isinstance(dataset, Diagnostic) else dataset_digest(dataset)
+    if not isinstance(dataset, Diagnostic):
+        return dataset_digest(dataset)
+    return settings_digest(FORM.key(fingerprint(dataset)))
 
 
 def fingerprint(dataset: Diagnostic) -> dict[str, Any]:
     """All that decides the pictures of a diagnostic, flat and printable."""
     segmenter = build_segmenter(DEFAULT_SEGMENTER)
-    common = {"view": dataset.view.partition(":")[0], "view_version": VERSION}
+    common = {"view": dataset.view.partition(":")[0]}
     if dataset.other is not None:
         settings = resolve_settings(CompositeSettings(), dataset.other)
         records = _test_records(dataset)
@@ -106,6 +108,7 @@ def fingerprint(dataset: Diagnostic) -> dict[str, Any]:
         "segmenter_digest": segmenter.digest(_test_records(dataset)),
         **{f"plate_{key}": value for key, value in asdict(PLATES).items()},
         **asdict(CUT_OUT),
+        **raised({**PLATE_VERSIONS, **PICTURE_VERSIONS, **VERSIONS}),
     }
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import ImageError, InputError
 from reid_data.files import cache_folder, write_json
+from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_record, resize
 from reid_data.parallel import ordered_map
 from reid_data.records import Record, ReidDataset
@@ -108,6 +109,7 @@ def channel_stats(
 def stats_file(dataset: ReidDataset, split: str, size: Size | None) -> Path:
     """Where the statistics of a split are kept, by the set's contents: a changed image changes the name."""
     label = "native" if size is None else f"{size[0]}x{size[1]}"
+    label += "".join(f"-{step}-{version}" for step, version in (VERSIONS | IMAGE_VERSIONS).items() if version != 1)
     return cache_folder("stats") / f"{dataset_digest(dataset)}-{split}-{label}.json"
 
 

@@ -22,11 +22,14 @@ from reid_data.files import (
     write_atomic,
 )
 from reid_data.images import SUFFIXES, encode_mask, encode_png
-from reid_data.manifest import MASK_TABLE
+from reid_data.images import VERSIONS as IMAGE_VERSIONS
+from reid_data.manifest import MASK_TABLE, Form, differences, raised
+from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
+from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.precomputed import MASK_FOLDER
 from reid_data.segment.survey import batches_of, masked_batches
 
@@ -42,6 +45,10 @@ class ExportSettings:
     kind: str = "alpha"
     min_quality: float = 0.7
     mirror: bool = False
+
+
+FORM = Form("segment", 1, asdict(ExportSettings()))
+COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
@@ -119,7 +126,9 @@ def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Re
         "command": "segment",
         "segmenter": segmenter.name,
         "segmenter_digest": digest if segmenter.cached else "",
+        "settings_schema": FORM.schema,
         **asdict(settings),
+        **raised(MASK_VERSIONS | PERSON_VERSIONS | IMAGE_VERSIONS),
     }
 
 
@@ -152,7 +161,9 @@ def _earlier_files(out: Path, header: dict[str, Any]) -> set[str]:
     try:
         found, *rows = [json.loads(line) for line in (out / MASK_TABLE).read_bytes().splitlines()]
         files = {str(row["file"]) for row in rows if "file" in row}
-        different = [key for key in ("segmenter", "segmenter_digest", "kind") if found.get(key) != header[key]]
+        compared = [{"settings_schema": 1} | FORM.defaults | row for row in (found, header)]
+        different = [key for key in COMPARED if compared[0].get(key) != compared[1][key]]
+        different += differences(*({"versions": row.get("versions", {})} for row in compared))
     except (ValueError, TypeError, AttributeError) as error:
         raise EnvironmentFault(
             f"'{printable(out / MASK_TABLE)}' is damaged. Remove '{printable(out)}', or choose another --out."

@@ -11,10 +11,13 @@ from reid_data.datasets.card import tool_version, write_card
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
+from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_bytes
+from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
 from reid_data.jpeg import usual_quality
-from reid_data.manifest import Manifest, Row, make_header, read_manifest, start_manifest
-from reid_data.plates.crops import SEES_NOBODY, Plate, PlateBank, PlateSettings, gather_plates
+from reid_data.manifest import Form, Manifest, Row, make_header, raised, read_manifest, start_manifest
+from reid_data.plates.crops import PLATE_VERSIONS, SEES_NOBODY, Plate, PlateBank, PlateSettings, gather_plates
+from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
 from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
 from reid_data.plates.sides import SPLIT_OF, background_sides
 from reid_data.records import SPLIT_FOLDERS, ReidDataset
@@ -80,7 +83,7 @@ def build_backgrounds(
     refuse_overlap(out, [source])
     fingerprint = describe(source, segmenter, settings)
     with only_writer(out):
-        found = inspect_output(out, PLATE_SET, fingerprint, overwrite=overwrite)
+        found = inspect_output(out, FORM, fingerprint, overwrite=overwrite)
         if found.finished and found.manifest is not None:
             return replace(summarise_backgrounds(out), was_finished=True)
         require_space(out, settings.num * BYTES_PER_PLATE)
@@ -88,7 +91,7 @@ def build_backgrounds(
         sweep_output(out)
         make_folder(out)
         clear_output(out)
-        header = make_header(PLATE_SET, fingerprint, source=_source_row(out, source), tool=tool_version())
+        header = make_header(FORM, fingerprint, source=_source_row(out, source), tool=tool_version())
         start_manifest(out, header)
         rows = write_pieces(out, pieces)
         if not any(row["row"] == "image" for row in rows):
@@ -107,14 +110,32 @@ def describe(source: ReidDataset, segmenter: Segmenter, settings: BackgroundSett
     return {
         "source": source.name,
         "source_digest": dataset_digest(source),
-        "source_kind": settings.source,
         "segmenter": segmenter.name,
         "segmenter_digest": segmenter.digest(source.records if settings.source == "crops" else ()),
+        "jpeg_quality": usual_quality(source.records),
+        **flat(settings),
+        **raised(_versions(settings.source)),
+    }
+
+
+def flat(settings: BackgroundSettings) -> Row:
+    """The settings by name."""
+    return {
+        "source_kind": settings.source,
         "num": settings.num,
         "seed": settings.seed,
-        "jpeg_quality": usual_quality(source.records),
         **{f"plate_{key}": value for key, value in asdict(settings.plates).items()},
     }
+
+
+def _versions(source: str) -> dict[str, int]:
+    """The versions of the steps that plates of such a source go through."""
+    if source == "crops":
+        return {**PLATE_VERSIONS, **JPEG_VERSIONS, **IMAGE_VERSIONS}
+    return {f"plates-{source}": SCENE_VERSIONS[f"plates-{source}"], **JPEG_VERSIONS, **IMAGE_VERSIONS}
+
+
+FORM = Form(PLATE_SET, 2, flat(BackgroundSettings()))
 
 
 def _source_row(out: Path, source: ReidDataset) -> Row:

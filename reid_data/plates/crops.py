@@ -12,15 +12,20 @@ import numpy as np
 from reid_data.errors import unknown_name
 from reid_data.files import cache_folder, make_folder, settings_digest, write_atomic
 from reid_data.images import encode_png
-from reid_data.manifest import Row
+from reid_data.manifest import Form, Row, raised
+from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import grow, thumbnail
 from reid_data.plates.fill import FILLS
+from reid_data.plates.fill import VERSIONS as FILL_VERSIONS
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.survey import Progress, map_masked, survey
 
 VERSIONS = {"plates-crops": 1}  # candidate_order, person_hole, make_plate
+PLATE_VERSIONS = {**MASK_VERSIONS, **FILL_VERSIONS, **VERSIONS}
+SCHEMA = 2
+"""Of plates that are kept; raised whenever a default of `PlateSettings` or its meaning changes."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,6 @@ class PlateSettings:
     dilation: float = 6.0
     min_quality: float = 0.7
     max_person: float = 0.02
-    version: int = 3
 
     def __post_init__(self) -> None:
         if self.fill not in FILLS:
@@ -96,8 +100,9 @@ def plates(
     progress: Progress | None = None,
 ) -> Iterator[Plate | Rejected | Unusable]:
     """Yield a plate (or why there is none) for each record in order; plates not yet kept are made."""
-    key = settings_digest({"masks": segmenter.digest(records), **asdict(settings), "opencv": cv2.__version__})
-    folder = str(cache_folder("plates", key[:24]))
+    form = Form("plates", SCHEMA, asdict(PlateSettings()))
+    made_of = {"masks": segmenter.digest(records), "opencv": cv2.__version__, **raised(PLATE_VERSIONS)}
+    folder = str(cache_folder("plates", settings_digest(form.key(asdict(settings) | made_of))[:24]))
     yield from map_masked(partial(_plate, folder=folder, settings=settings), records, segmenter, workers, progress)
 
 

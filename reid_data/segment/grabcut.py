@@ -14,6 +14,8 @@ import numpy as np
 from reid_data.errors import ImageError
 from reid_data.files import settings_digest, sha256_bytes
 from reid_data.images import read_record
+from reid_data.manifest import raised
+from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import edge_support, fill_holes, judge, largest_part
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
@@ -62,7 +64,7 @@ class GrabCutSegmenter:
         """See `Segmenter`; OpenCV's version counts, since its random start may change with it."""
         prior = sha256_bytes(mean_silhouette().tobytes())
         fixed = {"name": self.name, "opencv": cv2.__version__, "prior": prior, "limbs": (CHIN, KNEES), "edges": EDGES}
-        return settings_digest({**fixed, **asdict(self)})
+        return settings_digest({**fixed, **asdict(self), **raised(VERSIONS | MASK_VERSIONS)})
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are hard (0 or 1): one part, small holes closed."""

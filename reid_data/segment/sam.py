@@ -17,8 +17,11 @@ from torch.nn import functional
 
 from reid_data.errors import EnvironmentFault
 from reid_data.files import settings_digest
+from reid_data.manifest import Row, raised
+from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import judge
 from reid_data.records import Record
+from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.central import central_person
 from reid_data.segment.sam_weights import checked_weights
 from reid_data.segment.small_net import SmallSegmenter, choose_device, other_arithmetic
@@ -71,8 +74,9 @@ class SamSegmenter:
         """See `Segmenter`. Reads the whole weights file to check it."""
         _, sha = checked_weights(self.model, self.weights)
         judge_digest = SmallSegmenter(device=self.device).digest() if self.judge_with_small else ""
-        settings = {"name": "sam", "model": self.model, "weights": sha, "judge": judge_digest, "version": 1}
-        return settings_digest(settings | other_arithmetic(self.device))
+        settings: Row = {"name": "sam", "model": self.model, "weights": sha, "judge": judge_digest}
+        settings |= {"version": VERSIONS["sam"]} | other_arithmetic(self.device)
+        return settings_digest(settings | raised(PERSON_VERSIONS | MASK_VERSIONS))
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are soft and hold one person."""

@@ -15,8 +15,11 @@ import torch
 
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import settings_digest, sha256_file
+from reid_data.manifest import raised
+from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import judge
 from reid_data.records import Record
+from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.central import central_person
 from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
 
@@ -76,8 +79,13 @@ class SmallSegmenter:
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`; the content of the weights counts, not where they lie. A GPU rounds differently, so it counts, too."""
-        settings = {"name": "pedestrian-net", "weights": _sha256(self.path), "flip": self.flip, "version": 1}
-        return settings_digest(settings | other_arithmetic(self.device))
+        settings = {
+            "name": "pedestrian-net",
+            "weights": _sha256(self.path),
+            "flip": self.flip,
+            "version": VERSIONS["small-network"],
+        }
+        return settings_digest(settings | other_arithmetic(self.device) | raised(PERSON_VERSIONS | MASK_VERSIONS))
 
     def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
         """See `Segmenter`. Masks are soft and hold one person; crops of any size are seen at (128, 64)."""

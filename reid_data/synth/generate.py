@@ -19,21 +19,37 @@ from reid_data.files import (
     only_writer,
     printable,
     require_space,
-    settings_digest,
     write_atomic,
 )
+from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
+from reid_data.manifest import Form, raised
 from reid_data.parallel import ordered_map
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
+from reid_data.synth.crop import VERSIONS as PICTURE_VERSIONS
 from reid_data.synth.crop import Picture, compose
+from reid_data.synth.layout import VERSIONS as LAYOUT_VERSIONS
 from reid_data.synth.layout import Job, plan_set
+from reid_data.synth.paint.brush import VERSIONS as PAINT_VERSIONS
 from reid_data.synth.person.appearance import draw_appearance
+from reid_data.synth.person.figure import VERSIONS as PERSON_VERSIONS
 from reid_data.synth.place.backdrop import Nuisance
 from reid_data.synth.place.camera import draw_look
+from reid_data.synth.place.scene import VERSIONS as PLACE_VERSIONS
 from reid_data.synth.place.scene import Scene, draw_scene, network_of
 
 GENERATOR = 1
-"""Raised whenever the same seed would give other bytes."""
+"""The schema of the settings: raised whenever one of them changes its default or meaning. Steps have versions of their own."""
+
+FORM = Form("synth", GENERATOR, {"num_train": 700, "seed": 0})
+SYNTH_VERSIONS = {
+    **PERSON_VERSIONS,
+    **PLACE_VERSIONS,
+    **PAINT_VERSIONS,
+    **PICTURE_VERSIONS,
+    **LAYOUT_VERSIONS,
+    **IMAGE_VERSIONS,
+}
 
 TERMS = "Generated pictures; no real person is depicted. CC0-1.0."
 BYTES_PER_IMAGE = 45_000
@@ -51,7 +67,8 @@ def settings_of(network: str, num_train: int, num_ids: int | None, seed: int) ->
             f"{num_train} training images of {ids} identities cannot be shared out: at least 2 identities with 2 images each. "
             "Raise --train or lower --ids."
         )
-    return {"network": network, "num_train": num_train, "num_ids": ids, "seed": seed, "generator": GENERATOR}
+    wanted = {"network": network, "num_train": num_train, "num_ids": ids, "seed": seed, "generator": GENERATOR}
+    return wanted | raised(SYNTH_VERSIONS)
 
 
 def counts_of(settings: dict[str, Any]) -> dict[str, int]:
@@ -63,7 +80,7 @@ def counts_of(settings: dict[str, Any]) -> dict[str, int]:
 def is_made(root: Path, settings: dict[str, Any]) -> bool:
     """Whether `root` already holds the set that these settings give."""
     document = read_document(root)
-    return document is not None and document.get("settings_digest") == settings_digest(settings)
+    return document is not None and not FORM.differences(document.get("settings") or {}, settings)
 
 
 def generate(

@@ -16,6 +16,7 @@ from scipy.io import loadmat
 from reid_data.errors import ImageError, InputError
 from reid_data.files import make_folder, printable, replacing, settings_digest, write_json
 from reid_data.images import SUFFIXES, read_image, read_mask
+from reid_data.manifest import raised
 from reid_data.masks import largest_part
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import SIZE
@@ -179,7 +180,10 @@ def sources_digest(sources: Sources) -> str:
     """Changes with every picture or mask of the sources (name, size, time of change), not with where they lie."""
     folders = {name: getattr(sources, name) for name in ("penn_fudan", "ccp", "own")}
     stamps = {name: _stamps(Path(folder)) for name, folder in folders.items() if folder}
-    return settings_digest({"drawn": sources.drawn, "seed": sources.seed, "version": 1, **stamps})
+    from reid_data.synth.generate import SYNTH_VERSIONS
+
+    versions = raised({**VERSIONS, **(SYNTH_VERSIONS if sources.drawn else {})})
+    return settings_digest({"drawn": sources.drawn, "seed": sources.seed, "version": 1, **stamps, **versions})
 
 
 def _stamps(folder: Path) -> list[tuple[str, int, int]]:

@@ -20,14 +20,17 @@ from torch.nn import functional
 
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import make_folder, only_writer, printable, sweep_temporary, write_atomic
+from reid_data.manifest import Form, differences, raised
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input
 from reid_data.segment.small_net import BUNDLED, bundled_weights, choose_device
 from reid_data.train_segmenter.bank import Sources, bank_digest, build_bank, sources_digest
 from reid_data.train_segmenter.optimizer import SegmenterOptimizer
+from reid_data.train_segmenter.samples import VERSIONS as SAMPLE_VERSIONS
 from reid_data.train_segmenter.samples import Bank, Mixture, make_batch
 
 VERSIONS = {"segmenter-steps": 1}  # mask_loss, share_of_rate, averaging
+TRAINING_VERSIONS = {**SAMPLE_VERSIONS, **VERSIONS}
 
 BANK = "bank"
 STATE = "state.pt"
@@ -61,6 +64,9 @@ class TrainSettings:
     seed: int = 0
     start: str = ""
     bf16: bool = False
+
+
+FORM = Form("train-segmenter", 1, asdict(TrainSettings()))
 
 
 @dataclass
@@ -254,12 +260,18 @@ def _refuse_other(saved: dict[str, Any] | None, settings: TrainSettings, bank: s
     """Raise unless the run whose state was saved may go on with these settings and the bank of this digest."""
     if saved is None:
         return
-    found, wanted = saved["settings"], asdict(settings)
+    if saved.get("settings_schema", 1) != FORM.schema:
+        raise EnvironmentFault(
+            f"'{printable(folder)}' holds a run that another version of this tool began, whose settings cannot be compared with "
+            "these. Give another --work folder."
+        )
+    found, wanted = FORM.defaults | saved["settings"], asdict(settings)
     different = [
         f"{key} {found.get(key)!r} (now {wanted[key]!r})"
         for key in sorted(wanted)
         if key != "steps" and found.get(key) != wanted[key]
     ]
+    different += differences({"versions": saved.get("versions", {})}, raised(TRAINING_VERSIONS))
     if saved["bank"] != bank:
         different.append("the pictures, their masks or the number of synthetic crops (now others)")
     if settings.steps < saved["step"]:
@@ -300,7 +312,9 @@ def _save(folder: Path, state: State, settings: TrainSettings, bank: str) -> Non
             "optimizer": state.optimizer.state_dict(),
             "step": state.step,
             "settings": asdict(settings),
+            "settings_schema": FORM.schema,
             "bank": bank,
+            **raised(TRAINING_VERSIONS),
         },
         buffer,
     )

@@ -9,7 +9,7 @@ from reid_data.datasets.card import CARD_FILE
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import TEMPORARY_PREFIX, printable, sweep_temporary
 from reid_data.images import SUFFIXES
-from reid_data.manifest import Manifest, Row, differences, read_manifest
+from reid_data.manifest import Form, Manifest, Row, read_manifest
 from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
 
 README_FILE = "README.md"
@@ -36,11 +36,11 @@ def refuse_overlap(out: Path, sources: Sequence[ReidDataset]) -> None:
             )
 
 
-def inspect_output(root: Path, command: str, settings: Row, *, overwrite: bool = False) -> Output:
-    """What `root` holds for a run of `command` with `settings`; changes nothing.
+def inspect_output(root: Path, form: Form, settings: Row, *, overwrite: bool = False) -> Output:
+    """What `root` holds for a run of the form's command with `settings`; changes nothing.
 
-    Raises EnvironmentFault if something is there that `command` did not write, and UsageError if it was written with
-    other settings (unless `overwrite`).
+    Raises EnvironmentFault if something is there that this command did not write, and UsageError if it was written with
+    other settings, or by a version of this tool whose settings cannot be compared (unless `overwrite`).
     """
     if root.exists() and not root.is_dir():
         raise EnvironmentFault(f"'{printable(root)}' is a file. Choose another --out.")
@@ -51,13 +51,18 @@ def inspect_output(root: Path, command: str, settings: Row, *, overwrite: bool =
                 f"'{printable(root)}' is there already and was not written by this command; it is left alone. Choose another --out."
             )
         return Output(root, None, False)
-    if manifest.header.get("command") != command:
+    if manifest.header.get("command") != form.command:
         raise EnvironmentFault(
-            f"'{printable(root)}' was written by '{manifest.header.get('command')}', not by '{command}'. Choose another --out."
+            f"'{printable(root)}' was written by '{manifest.header.get('command')}', not by '{form.command}'. Choose another --out."
         )
     if overwrite:
         return Output(root, None, False)
-    changed = differences(manifest.header["settings"], settings)
+    if manifest.header.get("settings_schema", 1) != form.schema:
+        raise UsageError(
+            f"'{printable(root)}' was begun by another version of this tool, whose settings cannot be compared with these. "
+            "If it is finished it stays usable as it is. To make it anew, use --overwrite, or choose another --out."
+        )
+    changed = form.differences(manifest.header["settings"], settings)
     if changed:
         lines = "".join(f"\n  {line}" for line in changed)
         raise UsageError(

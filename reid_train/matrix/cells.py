@@ -16,7 +16,7 @@ from reid_train.matrix.plan import Plan, Training
 from reid_train.runs.folder import finished, test_key
 from reid_train.runs.result import RunResult
 from reid_train.training.batches import take_part
-from reid_train.training.fit import plan as plan_training
+from reid_train.training.fit import identify
 
 CELLS_FOLDER = "cells"
 # A run folder by backbone: float32 weights in the model file, and again in the state file with two Adam moments.
@@ -113,7 +113,7 @@ def _prepare_cell(
         if count_split(dataset.train)["ids"] < 2:
             raise InputError(f"'{dataset.name}' cannot be trained on: its train split has fewer than 2 identities.")
     place = machine.runs / CELLS_FOLDER
-    key = plan_training(settings, datasets, place, device=machine.device, data_root=machine.data_root)["train_key"]
+    key = identify(settings, datasets, device=machine.device, data_root=machine.data_root).train_key
     digests = {part.name: load(part.name)[1] for part in training.parts}
     keys = {test.name: test_key(key, settings, test.digest) for test in tests}
     return Cell(training, datasets, key, place / training.folder(key), digests, keys)

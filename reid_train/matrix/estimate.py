@@ -16,8 +16,7 @@ from reid_train.matrix.cells import Cell, Column, Machine
 from reid_train.processes.group import pick_device
 from reid_train.runs.folder import COSTS_FILE, read_settings
 from reid_train.settings.train import TrainSettings
-from reid_train.training.parts import make_net
-from reid_train.training.samplers import num_iterations
+from reid_train.training.parts import make_net, steps_an_epoch
 
 ALIKE = ("backbone", "size", "last_stride", "amp")
 TRIAL_IMAGES = {"cpu": 4, "cuda": 64}
@@ -57,9 +56,8 @@ def estimate_seconds(cells: Sequence[Cell], tests: Sequence[Column], machine: Ma
 
 def _images_seen(cell: Cell) -> int:
     settings = cell.training.settings
-    batch = settings.batch_size * settings.accumulation
     records = sum(len(dataset.train) for dataset in cell.datasets)
-    return settings.epochs * num_iterations(settings.iterations, records, batch) * batch
+    return settings.epochs * steps_an_epoch(settings, records) * settings.batch_size * settings.accumulation
 
 
 def _known_speed(settings: TrainSettings, runs: Path, device: torch.device) -> Speed | None:

@@ -70,7 +70,7 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def project(self) -> None:
-        """Under norm `project`: normalise the weights in place. The engine calls it before every forward."""
+        """Under norm `project`: normalise the weights in place. `forward` begins with it."""
         if self.norm == "project":
             self.weight.copy_(F.normalize(self.weight))
 

@@ -6,12 +6,15 @@ Several processes (torchrun, or `--nproc`) split each global batch; gradients ar
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch import Tensor, distributed, nn
 
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.parallel import default_workers
+
+_alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def pick_device(name: str) -> torch.device:
@@ -59,7 +62,17 @@ def rank() -> int:
 
 def num_processes() -> int:
     """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if _alone.get() else int(os.environ.get("WORLD_SIZE", "1"))
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """For the time of the block this process computes as if it trained alone: nothing is gathered, nobody is waited for."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
 
 
 def barrier() -> None:

@@ -23,8 +23,7 @@ from reid_train.runs.folder import effective_temperatures, read_log
 from reid_train.settings.train import TrainSettings
 from reid_train.testing import test as run_test
 from reid_train.training.batches import take_identities
-from reid_train.training.fit import fit, is_finished
-from reid_train.training.fit import plan as plan_training
+from reid_train.training.fit import fit, identify, is_finished
 
 logger = logging.getLogger("reid_train")
 SCHEMA = "reid-ablation/1"
@@ -185,9 +184,9 @@ def _prepare(
         changes["classifier_lr_mult"] = mean_inverse_norm(done[variant.match_lr, base.seed].folder)
     settings = base.replace(**changes)
     place = machine.runs / RUNS_FOLDER / "runs"
-    plan = plan_training(settings, [training], place, device=machine.device, data_root=machine.data_root)
-    folder = place / f"{training.name.replace(':', '-')}-seed{base.seed}-{plan['train_key'][:12]}"
-    return Run(variant, settings, folder, is_finished(folder, plan["train_key"]))
+    key = identify(settings, [training], device=machine.device, data_root=machine.data_root).train_key
+    folder = place / f"{training.name.replace(':', '-')}-seed{base.seed}-{key[:12]}"
+    return Run(variant, settings, folder, is_finished(folder, key))
 
 
 def mean_inverse_norm(run_folder: Path) -> float:

@@ -24,11 +24,20 @@ Swap = Callable[[Record, int], np.ndarray | None]
 
 
 class Batch(NamedTuple):
-    """Images (N, H, W, 3) uint8 RGB, labels (N,) int64, and the numbers (N,) of the records they came from."""
+    """Images (N, H, W, 3) uint8 RGB, labels (N,) int64, the numbers (N,) of the records they came from.
+
+    `domain` (N,) int64: which of several kinds of data each image is of; None if there is one kind.
+    """
 
     images: torch.Tensor
     labels: torch.Tensor
     numbers: torch.Tensor
+    domain: torch.Tensor | None = None
+
+    def rows(self, chosen: torch.Tensor) -> "Batch":
+        """The batch of the `chosen` rows (numbers or a mask)."""
+        domain = None if self.domain is None else self.domain[chosen]
+        return Batch(self.images[chosen], self.labels[chosen], self.numbers[chosen], domain)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,8 @@ TEMPERATURES: dict[str, Callable[[int, int, float, float], float]] = {
     "linear": linear_temperature,
     "cosine": cosine_temperature,
 }
-"""name -> function of (epoch, epochs, start, end). `learned` and `file` are no functions of the epoch: see the training page."""
+"""name -> function of (epoch, epochs, start, end). `learned` and `file`
+are no functions of the epoch alone: see parts.temperatures."""
 
 
 def temperature_at(kind: str, epoch: int, epochs: int, start: float, end: float) -> float:
@@ -93,6 +94,8 @@ def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
 
     Raises InputError if the file is unreadable, or an epoch is missing, doubled or not above 0.
     """
+    if not path.is_file():
+        raise InputError(f"--temperature-schedule file:{path}: no such file.")
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [(int(row["epoch"]), float(row["temperature"])) for row in csv.DictReader(file)]

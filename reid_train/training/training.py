@@ -1,8 +1,8 @@
-"""One training under way: from settings to components, and the loop over the epochs."""
+"""One training under way: the loop over the epochs, its log and its checkpoints."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,7 @@ from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault
 from reid_data.images import write_image
 from reid_data.seeds import draw_seed
-from reid_data.transforms import train_transform
 from reid_train.arithmetic import Arithmetic
-from reid_train.features.extract import Extraction, class_centroids, extract
-from reid_train.model.reid_net import ReidNet
 from reid_train.processes.group import num_processes, rank
 from reid_train.runs import folder as runs
 from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
@@ -25,11 +22,9 @@ from reid_train.runs.event_files import EventWriter
 from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult
 from reid_train.settings.train import TrainSettings
-from reid_train.training.batches import Batch, EpochBatches, TrainingSet, iterate
-from reid_train.training.epoch import StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
-from reid_train.training.parts import objective, temperatures
-from reid_train.training.samplers import num_iterations, pk_plan, random_plan, shard
-from reid_train.training.schedules import DECAYS, warmup
+from reid_train.training.batches import TrainingSet
+from reid_train.training.epoch import Learner, fits, is_out_of_memory, train_epoch
+from reid_train.training.parts import Batches, Values, steps_an_epoch
 
 logger = logging.getLogger("reid_train")
 CURVES_FILE = "curves.png"
@@ -38,60 +33,55 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Training:
-    """The network, what it is trained on and with, and the rows of its log so far."""
+    """What learns, from which batches and by which values; `done` epochs of it, with the rows of their log."""
 
     settings: TrainSettings
     run_folder: Path
     identity: RunIdentity
     images: TrainingSet
-    net: ReidNet
+    learner: Learner
+    batches: Batches
+    values: Values
     arithmetic: Arithmetic
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    done: int = 0
     seconds: float = 0.0
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        settings = self.settings
-        self.optimiser = build_optimiser(
-            self.net,
-            settings.optimiser,
-            weight_decay=settings.weight_decay,
-            momentum=settings.momentum,
-            classifier_lr_mult=settings.classifier_lr_mult,
-        )
-        self.transform = train_transform(
-            settings.height_width,
-            flip=settings.flip,
-            pad_crop=settings.pad_crop,
-            random_erasing=settings.random_erasing,
-            fill=self.arithmetic.mean_colour,
-        )
-        self.iterations = num_iterations(
-            settings.iterations, len(self.images.records), settings.batch_size * settings.accumulation
-        )
-        self.temperatures = temperatures(settings)
+        self.steps = steps_an_epoch(self.settings, len(self.images.records))
         self.rows = self._first_rows()
 
-    def run(self, workers: int, progress: Progress | None) -> None:
+    def resume(self) -> int:
+        """Take up the last checkpoint, if there is one; the number of epochs that are done."""
+        state = load_state(self.run_folder / STATE_FILE)
+        if state is None:
+            return 0
+        self.learner.load_state_dict(state)
+        self.rows = [*self._first_rows(), *state["epochs"]]
+        self.seconds = state["seconds"]
+        self.done = int(state["epoch"])
+        logger.info("resumed after epoch %d of %d", self.done, self.settings.epochs)
+        return self.done
+
+    def run(self, workers: int, progress: Progress | None = None) -> None:
         """All epochs that are still to come, with a checkpoint after every `checkpoint_every`.
 
         On CUDA, `workers` processes make the batches ahead of time; on a CPU they would only take its time.
         """
         loaders = workers if self.arithmetic.device.type == "cuda" else 0
-        done = self._resume()
-        events = EventWriter(self.run_folder, done) if self.settings.tensorboard and rank() == 0 else None
-        if done == 0 and self.settings.classifier_init != "normal":
-            self._start_from_centroids(workers)
+        events = EventWriter(self.run_folder, self.done) if self.settings.tensorboard and rank() == 0 else None
         if rank() == 0:
             runs.write_log(self.run_folder, self.rows)
-        for epoch in range(done + 1, self.settings.epochs + 1):
+        for epoch in range(self.done + 1, self.settings.epochs + 1):
             before = time.monotonic()
             try:
                 row = self._epoch(epoch, loaders, progress)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                raise EnvironmentFault(self._what_fits()) from error
+                raise EnvironmentFault(self._what_fits(epoch)) from error
             self.seconds += time.monotonic() - before
+            self.done = epoch
             self.rows.append({"event": "epoch", "epoch": epoch, **row})
             if rank() > 0:
                 continue
@@ -99,86 +89,42 @@ class Training:
                 events.add(epoch, row)
             logger.info(_epoch_line(epoch, self.settings.epochs, row))
             if epoch % self.settings.checkpoint_every == 0 or epoch == self.settings.epochs:
-                self._checkpoint(epoch)
-
-    def _start_from_centroids(self, workers: int) -> None:
-        """Set the class weights to the mean features of their classes (`--classifier-init centroid...`)."""
-        how = Extraction(self.settings.height_width, "before")
-        exact = Arithmetic(self.arithmetic.device, "none", **self.arithmetic.norm)
-        features = extract(self.net, self.images.records, how, exact, workers=workers)
-        assert not features.unreadable, "every record of a training set was readable when it was loaded"
-        calibrate = self.settings.classifier_init == "centroid-calibrated"
-        self.net.classifier.set_weights(
-            class_centroids(self.net, features.feats, self.images.labels, calibrate=calibrate)
-        )
+                self._checkpoint()
 
     def _epoch(self, epoch: int, loaders: int, progress: Progress | None) -> dict[str, float]:
         settings = self.settings
 
         def watch(step: int) -> None:
             if progress is not None:
-                progress((epoch - 1) * self.iterations + step + 1, settings.epochs * self.iterations)
+                progress((epoch - 1) * self.steps + step + 1, settings.epochs * self.steps)
 
         with torch.random.fork_rng():  # what a network may draw (dropout) is a function of seed and epoch
             torch.manual_seed(draw_seed(settings.seed, "network", epoch, 0))
             return train_epoch(
-                self.net,
+                self.learner,
                 self.batches(epoch, loaders),
-                self.optimiser,
                 lambda step: self.values(epoch, step),
-                objective=objective(settings),
-                arithmetic=self.arithmetic,
                 accumulation=settings.accumulation,
                 names=lambda numbers: [self.images.records[int(number)].path for number in numbers],
                 watch=watch,
             )
 
-    def _what_fits(self) -> str:
+    def _what_fits(self, epoch: int) -> str:
         """The message after running out of memory: the batch that did not fit, and the largest that does."""
         settings, share = self.settings, num_processes()
-        self.optimiser.zero_grad(set_to_none=True)
-        smaller = [settings.batch_ids >> half for half in range(1, settings.batch_ids.bit_length())]
         images = settings.batch_images
-        size, arithmetic = settings.height_width, self.arithmetic
-        found = next((ids for ids in smaller if fits(self.net, ids * images // share, size, arithmetic)), None)
+        batch, values = next(self.batches(epoch, 0)), self.values(epoch, 0)
+        halves = [settings.batch_ids >> half for half in range(1, settings.batch_ids.bit_length())]
+        smaller = [ids for ids in halves if ids * images % share == 0]
+        found = next((ids for ids in smaller if fits(self.learner, batch, ids * images // share, values)), None)
         fitting = (
             f"--batch-ids {found} fits." if found else f"not even {images} images fit: lower --batch-images or --size."
         )
         return (
-            f"out of memory on {arithmetic.device} with {settings.batch_size} images of {settings.size} (--batch-ids "
+            f"out of memory on {self.arithmetic.device} with {settings.batch_size} images of {settings.size} (--batch-ids "
             f"{settings.batch_ids} --batch-images {images}): {fitting} The batch is a setting, so it is not changed for you; "
             "--accumulation 2 averages the gradients of two batches."
         )
-
-    def batches(self, epoch: int, loaders: int) -> Iterator[Batch]:
-        """The batches of an epoch: what to draw by the sampler, how to change it by the transform."""
-        settings, images = self.settings, self.images
-        count = self.iterations * settings.accumulation
-        if settings.sampler == "pk":
-            plan = pk_plan(
-                images.labels,
-                images.cameras,
-                num_ids=settings.batch_ids,
-                num_images=settings.batch_images,
-                iterations=count,
-                seed=settings.seed,
-                epoch=epoch,
-            )
-        else:
-            plan = random_plan(
-                len(images.records), batch_size=settings.batch_size, iterations=count, seed=settings.seed, epoch=epoch
-            )
-        numbers, positions = shard(plan, rank(), num_processes())
-        epoch_batches = EpochBatches(images, self.transform, numbers, positions, seed=settings.seed, epoch=epoch)
-        return iterate(epoch_batches, loaders)
-
-    def values(self, epoch: int, step: int) -> StepValues:
-        """Learning rate and temperature of one step of `epoch` = 1, 2, ..."""
-        settings = self.settings
-        progress = epoch - 1 + step / self.iterations
-        decay = DECAYS[settings.lr_schedule](progress, settings.epochs, settings.lr_steps, settings.lr_gamma)
-        lr = settings.lr * decay * warmup(progress, settings.warmup_epochs, settings.warmup_factor)
-        return StepValues(lr, None if self.temperatures is None else self.temperatures[epoch])
 
     def _first_rows(self) -> list[dict[str, Any]]:
         start = {
@@ -190,34 +136,19 @@ class Training:
         unreadable = [{"event": "unreadable", **row._asdict()} for row in self.images.unreadable]
         return [start, *unreadable]
 
-    def _resume(self) -> int:
-        """Take up the last checkpoint, if there is one; the number of epochs that are done."""
-        state = load_state(self.run_folder / STATE_FILE)
-        if state is None:
-            return 0
-        self.net.load_state_dict(state["net"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.arithmetic.scaler.load_state_dict(state["scaler"])
-        self.rows = [*self._first_rows(), *state["epochs"]]
-        self.seconds = state["seconds"]
-        logger.info("resumed after epoch %d of %d", state["epoch"], self.settings.epochs)
-        return int(state["epoch"])
-
-    def _checkpoint(self, epoch: int) -> None:
+    def _checkpoint(self) -> None:
         """Write model, log, state, in this order: the state's rename is what moves the run to the next epoch."""
-        save_model(self.run_folder / MODEL_FILE, self.net.state_dict(), self._metadata(epoch))
+        save_model(self.run_folder / MODEL_FILE, self.learner.net.state_dict(), self._metadata())
         runs.write_log(self.run_folder, self.rows)
         state = {
-            "epoch": epoch,
-            "net": self.net.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.arithmetic.scaler.state_dict(),
+            "epoch": self.done,
+            **self.learner.state_dict(),
             "epochs": [row for row in self.rows if row["event"] == "epoch"],
             "seconds": self.seconds,
         }
         save_state(self.run_folder / STATE_FILE, state)
 
-    def _metadata(self, epoch: int) -> dict[str, Any]:
+    def _metadata(self) -> dict[str, Any]:
         return {
             "schema": "reid-model/1",
             "tool": tool_version(),
@@ -226,7 +157,7 @@ class Training:
             "train_sets": self.identity.train_sets,
             "train_key": self.identity.train_key,
             "norm": self.arithmetic.norm,
-            "epoch": epoch,
+            "epoch": self.done,
             "epochs": self.settings.epochs,
         }
 
@@ -251,22 +182,25 @@ class Training:
 
     def costs(self) -> dict[str, Any]:
         """Time and memory of the training, over all sessions that it took."""
-        steps = self.settings.epochs * self.iterations
-        device = self.arithmetic.device
-        memory = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+        settings, device = self.settings, self.arithmetic.device
+        images = settings.epochs * self.steps * settings.accumulation * settings.batch_size
         return {
             "train_seconds": round(self.seconds, 3),
-            "train_images_per_second": round(
-                steps * self.settings.accumulation * self.settings.batch_size / max(self.seconds, 1e-9), 1
-            ),
+            "train_images_per_second": round(images / max(self.seconds, 1e-9), 1),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "threads": torch.get_num_threads(),
-            "peak_device_bytes": memory,
+            "peak_device_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         }
 
 
 def _epoch_line(epoch: int, epochs: int, row: Mapping[str, float]) -> str:
-    return (
-        f"epoch {epoch}/{epochs}: loss {row['loss']:.3f}, accuracy {100 * row['accuracy']:.1f} %, lr {row['lr']:.2g}, "
-        f"T {row['temperature']:.3g} (effective {row['effective_temperature']:.3g}), class norm {row['class_norm_median']:.3g}"
-    )
+    """The row in one line; what only some criteria record is left out where it is not there."""
+    parts = [f"loss {row['loss']:.3f}"]
+    if "accuracy" in row:
+        parts.append(f"accuracy {100 * row['accuracy']:.1f} %")
+    parts.append(f"lr {row['lr']:.2g}")
+    if "effective_temperature" in row:
+        parts.append(f"T {row['temperature']:.3g} (effective {row['effective_temperature']:.3g})")
+    if "class_norm_median" in row:
+        parts.append(f"class norm {row['class_norm_median']:.3g}")
+    return f"epoch {epoch}/{epochs}: {', '.join(parts)}"

@@ -7,6 +7,7 @@ import pytest
 from reid_data.errors import InputError
 from reid_data.manifest import (
     MANIFEST_FILE,
+    Form,
     ManifestWriter,
     differences,
     encode_row,
@@ -17,7 +18,7 @@ from reid_data.manifest import (
 
 
 def written(root: Path) -> bytes:
-    start_manifest(root, make_header("composite", {"seed": 0}), [{"row": "plate", "source": "a"}])
+    start_manifest(root, make_header(Form("composite", 1, {}), {"seed": 0}), [{"row": "plate", "source": "a"}])
     with ManifestWriter(root, len((root / MANIFEST_FILE).read_bytes())) as manifest:
         for number in range(3):
             manifest.append({"row": "image", "name": f"{number}\udcff.jpg"})

@@ -124,7 +124,7 @@ def crop_plates(folder: Path) -> Any:
     masked = Masked(records(1, 1, "train")[0], photograph(0), "0123abcd" * 8, alpha(0), 1.0)
     plate, hole = make_plate(masked, PlateSettings(fill="telea"))
     drawn = [image_seed(5, "plates train")]
-    return [order, holes, hole, bool((plate[~hole] == masked.image[~hole]).all()), drawn, PlateSettings()]
+    return [order, holes, hole, bool((plate[~hole] == masked.image[~hole]).all()), drawn]
 
 
 class _Watcher:

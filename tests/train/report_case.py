@@ -10,7 +10,7 @@ import numpy as np
 
 from reid_data.files import write_json
 from reid_data.images import write_image
-from reid_data.manifest import encode_row, make_header
+from reid_data.manifest import Form, encode_row, make_header
 from reid_train.evaluation.bootstrap import METRICS, over_seeds
 from reid_train.evaluation.per_query import PerQuery, read_per_query
 from reid_train.features.files import write_npz
@@ -182,7 +182,7 @@ def _write_sets(case: Case, data: Path, folder: Path) -> None:
             target = data / name / image_name(case.text, row)
             if "/" not in case.text and "\0" not in case.text and len(target.name) < 200:
                 write_image(target, picture)
-    header = make_header("composite", {"foreground": "market", "background": "duke", "min_quality": 0.7})
+    header = make_header(Form("composite", 1, {}), {"foreground": "market", "background": "duke", "min_quality": 0.7})
     rows = [
         {"row": "image", "name": image_name(case.text, row), "split": split, "status": status, "mask_quality": quality}
         for row, (split, status, quality) in enumerate(

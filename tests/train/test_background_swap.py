@@ -15,7 +15,7 @@ from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_data.transforms import train_transform
 from reid_train.runs.folder import read_log, train_key
 from reid_train.training import batches as data
-from reid_train.training import fit as page
+from reid_train.training import inputs
 from reid_train.training.fit import fit, identify
 from reid_train.training.samplers import random_plan, shard
 from tests.data.people import write_people_set
@@ -30,7 +30,7 @@ SWAP = {"background_swap": 0.6, "bg": "bg", "batch_ids": 2}
 def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReidDataset:
     """A set with masks beside it; `bg` lies in the same data root."""
     write_people_set(tmp_path / "bg", 3, seed=100, extras=False)
-    monkeypatch.setattr(page, "_segmenter", PrecomputedSegmenter)
+    monkeypatch.setattr(inputs, "_segmenter", PrecomputedSegmenter)
     return load_dataset(str(write_people_set(tmp_path / "people", num_ids=3)), tmp_path)
 
 
@@ -49,7 +49,7 @@ def test_the_pictures_change_with_epoch_and_position_and_not_with_the_processes(
     bg = load_dataset("bg", tmp_path)
     first = batches(people, bg, 1)
     for here, there in zip(data.iterate(first, 0), data.iterate(first, 2)):
-        assert all(torch.equal(a, b) for a, b in zip(here, there))
+        assert all(torch.equal(a, b) for a, b in zip(here[:3], there[:3]))
     plain = first.images
     assert plain.pixels is not None
     swapped = [

@@ -16,7 +16,8 @@ from reid_train.processes.group import average_gradients, barrier, gather_rows, 
 from reid_train.processes.launch import launch
 from reid_train.training import losses
 from reid_train.training.batches import Batch
-from reid_train.training.epoch import Objective, StepValues, build_optimiser, train_epoch
+from reid_train.training.criterion import Objective, StepValues, Supervised
+from reid_train.training.epoch import Learner, build_optimiser, train_epoch
 from reid_train.training.samplers import pk_plan, shard
 
 from .conftest import build_tiny_backbone, small, write_tiny_set
@@ -73,13 +74,13 @@ def epoch(num_processes: int) -> tuple[np.ndarray, float]:
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.forward = lambda x: x  # type: ignore[method-assign]
         rows = [torch.from_numpy(row) for row in shard(plan, rank(), num_processes)[0]]
+        arithmetic = Arithmetic(CPU, "none", (0.5,) * 3, (0.2,) * 3)
+        criterion = Supervised(net, Objective(triplet=1.0, centre=0.1), arithmetic)
+        optimiser = build_optimiser(net, criterion, "sgd", weight_decay=0, momentum=0.9, classifier_lr_mult=1)
         row = train_epoch(
-            net,
+            Learner(net, criterion, optimiser, arithmetic.scaler),
             [Batch(images[numbers], labels[numbers], numbers) for numbers in rows],
-            build_optimiser(net, "sgd", weight_decay=0, momentum=0.9, classifier_lr_mult=1),
             lambda step: StepValues(0.01, 0.1),
-            objective=Objective(triplet=1.0, centre=0.1),
-            arithmetic=Arithmetic(CPU, "none", (0.5,) * 3, (0.2,) * 3),
         )
         barrier()
     values = [net.centres, *net.parameters()]

@@ -10,8 +10,10 @@ from torch import Tensor
 from reid_data.errors import InputError, UsageError
 from reid_train.arithmetic import Arithmetic, resolve_amp
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
+from reid_train.processes.group import num_processes
 from reid_train.training.batches import Batch
-from reid_train.training.epoch import Objective, StepValues, build_optimiser, fits, is_out_of_memory, train_epoch
+from reid_train.training.criterion import Objective, StepValues, Supervised
+from reid_train.training.epoch import Learner, build_optimiser, fits, is_out_of_memory, train_epoch
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 CPU = torch.device("cpu")
@@ -44,17 +46,27 @@ def train(
     kind: str = "sgd",
     lr_mult: float = 1.0,
 ) -> dict[str, float]:
-    optimiser = build_optimiser(net, kind, weight_decay=0, momentum=0, classifier_lr_mult=lr_mult)
     return train_epoch(
-        net,
+        make_learner(net, objective, kind=kind, lr_mult=lr_mult),
         batches,
-        optimiser,
         lambda step: StepValues(lr, temperature),
-        objective=objective,
-        arithmetic=Arithmetic(CPU, "none", (0.5, 0.4, 0.3), (0.2, 0.2, 0.1)),
         accumulation=accumulation,
         names=lambda numbers: [f"{number}.jpg" for number in numbers.tolist()],
     )
+
+
+def make_learner(
+    net: ReidNet,
+    objective: Objective = Objective(),  # noqa: B008 - frozen
+    *,
+    kind: str = "sgd",
+    lr_mult: float = 1.0,
+    amp: str = "none",
+) -> Learner:
+    arithmetic = Arithmetic(CPU, amp, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    criterion = Supervised(net, objective, arithmetic)
+    optimiser = build_optimiser(net, criterion, kind, weight_decay=0, momentum=0, classifier_lr_mult=lr_mult)
+    return Learner(net, criterion, optimiser, arithmetic.scaler)
 
 
 def weights_of(net: ReidNet) -> Tensor:
@@ -117,7 +129,7 @@ def test_the_classifier_s_own_learning_rate() -> None:
 def test_accumulated_batches_are_one_large_batch() -> None:
     """Without batch normalisation in training mode the mean gradient of two halves is that of the whole."""
     halves = make_batches(2)
-    whole = [Batch(*(torch.cat(parts) for parts in zip(*halves)))]
+    whole = [Batch(*(torch.cat(parts) for parts in zip(*(half[:3] for half in halves))))]
     nets = [make_net(neck="none"), make_net(neck="none")]
     for net in nets:
         for module in net.modules():
@@ -182,22 +194,14 @@ def test_autocast_choices() -> None:
 
 
 def test_autocast_on_a_cpu_trains() -> None:
-    net = make_net()
-    optimiser = build_optimiser(net, "adamw", weight_decay=0, momentum=0, classifier_lr_mult=1)
-    row = train_epoch(
-        net,
-        make_batches(2),
-        optimiser,
-        lambda step: StepValues(0.01, 0.1),
-        objective=Objective(),
-        arithmetic=Arithmetic(CPU, "bf16", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2)),
-    )
+    learner = make_learner(make_net(), kind="adamw", amp="bf16")
+    row = train_epoch(learner, make_batches(2), lambda step: StepValues(0.01, 0.1))
     assert math.isfinite(row["loss"])
 
 
 def test_what_fits_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
     net = make_net()
-    arithmetic = Arithmetic(CPU, "none", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    learner, batch = make_learner(net), make_batches(1, size=16)[0]
     real = net.backbone.forward
 
     def limited(images: Tensor) -> Tensor:
@@ -206,7 +210,16 @@ def test_what_fits_is_found_by_trying(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(images)
 
     monkeypatch.setattr(net.backbone, "forward", limited)
-    assert [fits(net, size, (32, 16), arithmetic) for size in (16, 9, 8, 2)] == [False, False, True, True]
+    values = StepValues(0.01, 0.1)
+    assert [fits(learner, batch, size, values) for size in (16, 9, 8, 2)] == [False, False, True, True]
     assert all(parameter.grad is None for parameter in net.parameters())
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
     assert not is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+
+
+def test_what_fits_does_not_wait_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody else is there: to gather the triplets' candidates would fail."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    learner = make_learner(make_net(), Objective(triplet=1.0))
+    assert fits(learner, make_batches(1)[0], 4, StepValues(0.01, 0.1))
+    assert num_processes() == 2

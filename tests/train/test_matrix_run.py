@@ -7,12 +7,12 @@ import pytest
 from reid_data.errors import InputError, UsageError
 from reid_data.images import write_image
 from reid_train.evaluation.protocol import chance_map
-from reid_train.matrix import run as matrix_run
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
 from reid_train.report.summary import read_results, row_name
 from reid_train.testing import test as run_test
-from reid_train.training import fit as page
+from reid_train.training.fit import fit
+from reid_train.training.training import Training
 from tests.conftest import random_image
 from tests.train.conftest import small, write_tiny_set
 
@@ -36,7 +36,7 @@ def test_every_cell_is_what_fit_and_test_give_alone(tiny_root, tiny, tmp_path):
         ("tiny", "tiny"), ("tiny", "other"), ("other", "tiny"), ("other", "other"),
     ]  # fmt: skip
     alone = tmp_path / "alone"
-    page.fit(small(), [tiny], alone, device="cpu", workers=1)
+    fit(small(), [tiny], alone, device="cpu", workers=1)
     assert run_test(alone, tiny, device="cpu", workers=1).metrics["tiny"] == document["cells"][0]["metrics"]
     assert read_results(tmp_path / "matrix") == document
     assert num_failed(document) == 0
@@ -46,7 +46,7 @@ def test_the_same_call_again_trains_nothing_and_writes_the_same_bytes(tiny_root,
     run(["tiny"], ["tiny"], tmp_path, tiny_root)
     before = {path: path.read_bytes() for path in sorted((tmp_path / "matrix").iterdir())}
     assert [path.name for path in before] == ["results.json"]
-    monkeypatch.setattr(page, "Training", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr("reid_train.training.fit.Training", lambda *_: pytest.fail("trained again"))
     run(["tiny"], ["tiny"], tmp_path, tiny_root)
     assert {path: path.read_bytes() for path in before} == before
 
@@ -54,8 +54,10 @@ def test_the_same_call_again_trains_nothing_and_writes_the_same_bytes(tiny_root,
 def test_a_new_column_or_seed_runs_only_what_is_new(tiny_root, tmp_path, monkeypatch):
     run(["tiny"], ["tiny"], tmp_path, tiny_root)
     started = []
-    real = page.Training
-    monkeypatch.setattr(page, "Training", lambda *values: started.append(values[0].seed) or real(*values))
+    real = Training
+    monkeypatch.setattr(
+        "reid_train.training.fit.Training", lambda *values: started.append(values[0].seed) or real(*values)
+    )
     document = run(["tiny"], ["tiny", "other"], tmp_path, tiny_root, seeds=[0, 1])
     assert started == [1]
     assert len(document["cells"]) == 4
@@ -76,14 +78,14 @@ def test_axes_and_unions(tiny_root, tmp_path):
 
 
 def test_a_failed_training_is_a_row_and_the_grid_goes_on(tiny_root, tmp_path, monkeypatch):
-    real = page.fit
+    real = fit
 
     def fail_on_tiny(settings, datasets, *rest, **options):
         if datasets[0].name == "tiny":
             raise InputError("the loss is not finite")
         return real(settings, datasets, *rest, **options)
 
-    monkeypatch.setattr(matrix_run, "fit", fail_on_tiny)
+    monkeypatch.setattr("reid_train.matrix.run.fit", fail_on_tiny)
     document = run(["tiny", "other"], ["tiny"], tmp_path, tiny_root)
     assert [(cell["status"], cell["reason"]) for cell in document["cells"]] == [
         ("failed", "the loss is not finite"),

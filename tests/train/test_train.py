@@ -93,7 +93,7 @@ def test_batches_made_by_loader_processes_are_the_same(tiny: ReidDataset) -> Non
     numbers, positions = shard(random_plan(48, batch_size=8, iterations=4, seed=0, epoch=1), 0, 1)
     batches = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=1)
     for here, there in zip(data.iterate(batches, 0), data.iterate(batches, 2)):
-        assert all(torch.equal(a, b) for a, b in zip(here, there))
+        assert all(torch.equal(a, b) for a, b in zip(here[:3], there[:3]))
     later = data.EpochBatches(images, transform, numbers, positions, seed=0, epoch=2)
     assert not torch.equal(batches[0].images, later[0].images), "another epoch, other draws"
 
@@ -111,7 +111,7 @@ def test_a_finished_run_returns_at_once(tiny: ReidDataset, tmp_path: Path, monke
     first = run(tmp_path / "a", tiny)
     key = identify(small(), [tiny], device="cpu").train_key
     assert is_finished(tmp_path / "a", key)
-    monkeypatch.setattr("reid_train.training.fit.load_training_set", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr("reid_train.training.inputs.load_training_set", lambda *_, **__: pytest.fail("trained again"))
     assert run(tmp_path / "a", tiny) == first
 
 
