@@ -78,7 +78,6 @@ def _make(root: Path, settings: dict[str, Any], workers: int | None, *, dry_run:
     from reid_data.synth import generate as maker
 
     network = settings["network"]
-    maker.refuse_foreign(root)
     kept = maker.is_made(root, settings)
     if not kept and not dry_run:
         wanted = {key: settings[key] for key in ("num_train", "num_ids", "seed")}

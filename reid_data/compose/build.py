@@ -21,31 +21,23 @@ from reid_data.compose.settings import (
     num_plates,
     resolve_settings,
 )
-from reid_data.datasets.card import tool_version, write_card
 from reid_data.errors import ImageError, InputError
-from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
+from reid_data.files import make_folder, sha256_bytes, write_atomic
 from reid_data.images import encode_jpeg
-from reid_data.manifest import Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
+from reid_data.manifest import Manifest, Row
 from reid_data.masks import looseness
 from reid_data.parallel import ordered_map
 from reid_data.plates.crops import Plate, PlateBank, gather_plates
 from reid_data.plates.files import fit_plate, read_plate
 from reid_data.plates.load import is_plate_set, load_banks
 from reid_data.plates.sides import SIDES, background_sides
-from reid_data.records import SPLIT_FOLDERS, SPLITS, Record, ReidDataset
+from reid_data.records import SPLIT_FOLDERS, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Unusable
 from reid_data.segment.survey import MaskInfo, survey
-from reid_data.written.output import (
-    README_FILE,
-    clear_output,
-    inspect_output,
-    refuse_overlap,
-    sweep_output,
-    trusted_rows,
-)
-from reid_data.written.readme import Counts, composite_card, data_card, image_counts, tried_plates
+from reid_data.written.output import Output
+from reid_data.written.readme import Counts, composite_card, image_counts, tried_plates
 
 Progress = Callable[[str, int, int], None]
 
@@ -81,35 +73,28 @@ def build_composite(
     """Put the people of `fg` before plates of `bg`, as a set in Market layout below `out`.
 
     The bytes written depend on the two sets, the segmenter and `settings` alone, not on `workers` or interruptions: the
-    same call goes on where a killed one stopped. Raises ReidError (see `inspect_output`, `require_space`).
+    same call goes on where a killed one stopped. Raises ReidError (see `Output`).
     """
-    refuse_overlap(out, [fg, bg])
     settings = resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
-    fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
-    with only_writer(out):
-        found = inspect_output(out, FORM, fingerprint, overwrite=overwrite)
-        if found.finished and found.manifest:
-            return replace(summarise(out, found.manifest), was_finished=True)
-        require_space(out, estimate_bytes(foregrounds))
+    fingerprint, room = describe_settings(fg, bg, foregrounds, segmenter, settings), estimate_bytes(foregrounds)
+    with Output(out, FORM, fingerprint, sources=[fg, bg], num_bytes=room, overwrite=overwrite) as output:
+        if output.finished:
+            return replace(summarise(out, output.manifest), was_finished=True)
         infos = list(survey(foregrounds, segmenter, workers, lambda *done: progress("masks", *done)))
         banks = gather_sides(infos, bg, segmenter, settings, people=fg, workers=workers, progress=progress)
         sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
         tasks = make_plan(infos, sides, settings.plan)
 
-        sweep_output(out)
-        if found.manifest is None:
-            begin_output(out, fingerprint, describe_sources(out, fg, bg), banks, overwrite=overwrite)
-            found = inspect_output(out, FORM, fingerprint)
-        done, length = trusted_rows(found, "image")
-        jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[len(done) :]]
-        with ManifestWriter(out, length) as manifest:
-            tools = (segmenter, settings.steps, str(out))
-            for row in ordered_map(_compose_one, jobs, workers, initializer=_start, initargs=tools):
-                manifest.append(row)
-                done.append(row)
-                progress("composites", len(done), len(tasks))
-        return finish_output(out, fg, bg, tasks, fingerprint)
+        tried = [row for side, bank in banks.items() for row in bank.rows(side)]
+        done = len(output.begin(tried, sources=describe_sources(out, fg, bg)))
+        jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[done:]]
+        tools = (segmenter, settings.steps, str(out))
+        for row in ordered_map(_compose_one, jobs, workers, initializer=_start, initargs=tools):
+            output.append(row)
+            done += 1
+            progress("composites", done, len(tasks))
+        return summarise(out, output.finish(composite_card(out.name, fg, bg)))
 
 
 def gather_sides(
@@ -168,15 +153,6 @@ def chosen_backdrop(task: Task, sides: dict[str, list[Backdrop]]) -> Backdrop | 
     return None if task.backdrop is None else sides[SIDES[task.record.split]][task.backdrop]
 
 
-def begin_output(out: Path, fingerprint: Row, sources: Row, banks: dict[str, PlateBank], *, overwrite: bool) -> None:
-    """Claim the folder: header and one row per crop that was tried as a plate, then the split folders."""
-    make_folder(out)
-    if overwrite:
-        clear_output(out)
-    rows = [row for side, bank in banks.items() for row in bank.rows(side)]
-    start_manifest(out, make_header(FORM, fingerprint, sources=sources, tool=tool_version()), rows)
-
-
 _tools: tuple[MaskCache, Steps, Path]
 
 
@@ -222,23 +198,6 @@ def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps)
     return encode_jpeg(picture, steps.jpeg_quality), {
         key: None if value is None else round(value, 4) for key, value in judged.items()
     }
-
-
-def finish_output(out: Path, fg: ReidDataset, bg: ReidDataset, tasks: Sequence[Task], fingerprint: Row) -> Built:
-    """Write the data card, then `dataset.json`, which makes the set a finished one."""
-    manifest = read_manifest(out)
-    assert manifest is not None
-    built = summarise(out, manifest)
-    written = {row["name"] for row in manifest.of_kind("image") if row["sha256"]}
-    splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
-    for task in tasks:
-        if task.name in written:
-            splits[task.record.split].append(replace(task.record, root=str(out), name=task.name))
-    card = composite_card(out.name, fg, bg)
-    write_atomic(out / README_FILE, data_card(card, fingerprint, manifest).encode())
-    made = ReidDataset(card, out, splits["train"], splits["query"], splits["gallery"])
-    write_card(out, card, made, fingerprint)
-    return built
 
 
 def summarise(out: Path, manifest: Manifest) -> Built:

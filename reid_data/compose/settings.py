@@ -23,7 +23,7 @@ from reid_data.plates.load import is_plate_set, plate_set_quality
 from reid_data.plates.sides import SIDES
 from reid_data.records import SPLITS, Record, ReidDataset
 from reid_data.segment.base import Segmenter
-from reid_data.written.output import inspect_output, refuse_overlap, trusted_rows
+from reid_data.written.output import Output
 
 VERSIONS = {"sides": 1}  # limit_records, background_sides, num_plates
 COMPOSITE_VERSIONS = {
@@ -143,18 +143,17 @@ def outlook(
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """What `build_composite` would do with the same arguments; raises as it would before its first image."""
-    refuse_overlap(out, [fg, bg])
     settings = resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
-    found = inspect_output(out, FORM, describe_settings(fg, bg, foregrounds, segmenter, settings), overwrite=overwrite)
-    done = len(trusted_rows(found, "image")[0]) if found.manifest else 0
+    fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
+    output = Output(out, FORM, fingerprint, sources=[fg, bg], overwrite=overwrite).look()
     images = Counter(record.split for record in foregrounds)
     sides = Counter(SIDES[record.split] for record in foregrounds)
     return {
         "out": str(out),
-        "state": "finished" if found.finished else "to be resumed" if found.manifest else "to be made",
+        "state": "finished" if output.finished else "to be resumed" if output.begun else "to be made",
         "images": {split: images[split] for split in SPLITS},
-        "done": done,
+        "done": len(output.done()),
         "plates": len(bg.records)
         if is_plate_set(bg)
         else sum(num_plates(number, settings.plan.max_reuse) for number in sides.values()),

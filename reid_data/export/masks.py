@@ -1,6 +1,5 @@
 """Masks or cut-outs of a whole folder of crops, with a verdict per picture."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,16 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import (
-    TEMPORARY_PREFIX,
-    make_folder,
-    only_writer,
-    printable,
-    require_space,
-    sweep_temporary,
-    write_atomic,
-)
+from reid_data.errors import InputError
+from reid_data.files import make_folder, printable, write_atomic
 from reid_data.images import SUFFIXES, encode_mask, encode_png
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.manifest import MASK_TABLE, Form, differences, raised
@@ -32,6 +23,7 @@ from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.precomputed import MASK_FOLDER
 from reid_data.segment.survey import batches_of, masked_batches
+from reid_data.written.table import TableOutput
 
 BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
 
@@ -99,22 +91,14 @@ def export_masks(
     """
     _refuse_same_names(records)
     header = _header(segmenter, settings, records)
-    with only_writer(out):
-        earlier = _earlier_files(out, header)
-        require_space(out, len(records) * BYTES_PER_IMAGE[settings.kind])
-        make_folder(out)
-        sweep_temporary(out)
-        planned = sorted(earlier | {output_name(record) for record in records}, key=os.fsencode)
-        write_atomic(
-            out / MASK_TABLE, b"".join(map(_line, [header, *({"row": "planned", "file": it} for it in planned)]))
-        )
+    room = len(records) * BYTES_PER_IMAGE[settings.kind]
+    with TableOutput(out, header, _differences, num_bytes=room) as output:
+        output.begin(output_name(record) for record in records)
         rows = []
         for row in _rows(records, out, segmenter, settings, workers):
             rows.append(row)
             progress(len(rows), len(records))
-        for name in set(planned) - {row["file"] for row in rows if "file" in row}:
-            (out / name).unlink(missing_ok=True)
-        write_atomic(out / MASK_TABLE, b"".join(map(_line, [header, *rows])))
+        output.finish(rows)
     return Counter(str(row["verdict"]) for row in rows)
 
 
@@ -132,8 +116,11 @@ def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Re
     }
 
 
-def _line(row: dict[str, Any]) -> bytes:
-    return (json.dumps(row, ensure_ascii=True) + "\n").encode("ascii")
+def _differences(found: dict[str, Any], header: dict[str, Any]) -> list[str]:
+    """What of an earlier call's header must be as in this one's, and is not."""
+    compared = [{"settings_schema": 1} | FORM.defaults | row for row in (found, header)]
+    different = [key for key in COMPARED if compared[0].get(key) != compared[1][key]]
+    return different + differences(*({"versions": row.get("versions", {})} for row in compared))
 
 
 def _refuse_same_names(records: Sequence[Record]) -> None:
@@ -145,34 +132,6 @@ def _refuse_same_names(records: Sequence[Record]) -> None:
                 f"'{printable(seen[name])}' and '{printable(record.name)}' would both become '{printable(name)}'. Rename one of them."
             )
         seen[name] = record.name
-
-
-def _earlier_files(out: Path, header: dict[str, Any]) -> set[str]:
-    """Names of the files that earlier calls with the same settings wrote into `out`; raises for anything else in there."""
-    if not out.exists():
-        return set()
-    held = [name for name in os.listdir(out) if not name.startswith(TEMPORARY_PREFIX)] if out.is_dir() else ["."]
-    if not held:
-        return set()
-    if MASK_TABLE not in held:
-        raise EnvironmentFault(
-            f"'{printable(out)}' is there already and holds no '{MASK_TABLE}' of this command; it is left alone. Choose another --out."
-        )
-    try:
-        found, *rows = [json.loads(line) for line in (out / MASK_TABLE).read_bytes().splitlines()]
-        files = {str(row["file"]) for row in rows if "file" in row}
-        compared = [{"settings_schema": 1} | FORM.defaults | row for row in (found, header)]
-        different = [key for key in COMPARED if compared[0].get(key) != compared[1][key]]
-        different += differences(*({"versions": row.get("versions", {})} for row in compared))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise EnvironmentFault(
-            f"'{printable(out / MASK_TABLE)}' is damaged. Remove '{printable(out)}', or choose another --out."
-        ) from error
-    if different:
-        raise EnvironmentFault(
-            f"'{printable(out)}' holds masks made with other settings ({', '.join(different)}). Remove it, or choose another --out."
-        )
-    return {name for name in files if ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute()}
 
 
 def _rows(

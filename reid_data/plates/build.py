@@ -2,20 +2,19 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from reid_data.datasets.card import tool_version, write_card
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError, unknown_name
-from reid_data.files import make_folder, only_writer, require_space, sha256_bytes, write_atomic
+from reid_data.files import make_folder, sha256_bytes, write_atomic
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_bytes
 from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
 from reid_data.jpeg import usual_quality
-from reid_data.manifest import Form, Manifest, Row, make_header, raised, read_manifest, start_manifest
+from reid_data.manifest import Form, Manifest, Row, raised
 from reid_data.plates.crops import PLATE_VERSIONS, SEES_NOBODY, Plate, PlateBank, PlateSettings, gather_plates
 from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
 from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
@@ -23,15 +22,8 @@ from reid_data.plates.sides import SPLIT_OF, background_sides
 from reid_data.records import SPLIT_FOLDERS, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import Segmenter
-from reid_data.written.output import (
-    README_FILE,
-    clear_output,
-    inspect_output,
-    refuse_overlap,
-    set_of_rows,
-    sweep_output,
-)
-from reid_data.written.readme import PLATE_SET, backgrounds_card, backgrounds_text, plate_counts, refusals
+from reid_data.written.output import Output
+from reid_data.written.readme import PLATE_SET, backgrounds_card, plate_counts, refusals
 
 SOURCES = ("crops", "scenes", "frames")
 BYTES_PER_PLATE = 60_000
@@ -78,31 +70,31 @@ def build_backgrounds(
     """Write the plates of `source` (`reid_data.plates.scenes.picture_source` makes one of a folder) below `out`, in Market layout.
 
     The bytes depend on the source, the segmenter and `settings` alone. An interrupted run begins anew, with what is kept
-    in the cache. Raises InputError if no plate comes of it; see also `inspect_output`.
+    in the cache. Raises InputError if no plate comes of it; see also `Output`.
     """
-    refuse_overlap(out, [source])
-    fingerprint = describe(source, segmenter, settings)
-    with only_writer(out):
-        found = inspect_output(out, FORM, fingerprint, overwrite=overwrite)
-        if found.finished and found.manifest is not None:
-            return replace(summarise_backgrounds(out), was_finished=True)
-        require_space(out, settings.num * BYTES_PER_PLATE)
+    fingerprint, room = describe(source, segmenter, settings), settings.num * BYTES_PER_PLATE
+    with Output(out, FORM, fingerprint, sources=[source], num_bytes=room, overwrite=overwrite) as output:
+        if output.finished:
+            return replace(summarise_backgrounds(out, output.manifest), was_finished=True)
         pieces = _PIECES[settings.source](source, segmenter, settings, workers, progress)
-        sweep_output(out)
-        make_folder(out)
-        clear_output(out)
-        header = make_header(FORM, fingerprint, source=_source_row(out, source), tool=tool_version())
-        start_manifest(out, header)
-        rows = write_pieces(out, pieces)
-        if not any(row["row"] == "image" for row in rows):
-            reasons = Counter(row["reason"] for row in rows).most_common(3)
-            raise InputError(
-                f"no plate came of '{source.name}' ({len(rows):,} pieces tried; "
-                + ("; ".join(f"{count}: {reason}" for reason, count in reasons) or "none could be read")
-                + "). Choose other pictures, or lower --min-quality."
-            )
-        start_manifest(out, header, rows)
-        return finish_backgrounds(out, source, fingerprint)
+        output.begin(resume=False, source=_source_row(out, source))
+        rows = []
+        for row in write_pieces(out, pieces):
+            output.append(row)
+            rows.append(row)
+        _require_plates(source, rows)
+        return summarise_backgrounds(out, output.finish(backgrounds_card(out.name, source)))
+
+
+def _require_plates(source: ReidDataset, rows: Sequence[Row]) -> None:
+    if any(row["row"] == "image" for row in rows):
+        return
+    reasons = Counter(row["reason"] for row in rows).most_common(3)
+    raise InputError(
+        f"no plate came of '{source.name}' ({len(rows):,} pieces tried; "
+        + ("; ".join(f"{count}: {reason}" for reason, count in reasons) or "none could be read")
+        + "). Choose other pictures, or lower --min-quality."
+    )
 
 
 def describe(source: ReidDataset, segmenter: Segmenter, settings: BackgroundSettings) -> Row:
@@ -200,9 +192,8 @@ def _search(segmenter: Segmenter, settings: BackgroundSettings, workers: int) ->
 _PIECES = {"crops": _crop_pieces, "scenes": _scene_pieces, "frames": _frame_pieces}
 
 
-def write_pieces(out: Path, pieces: Iterable[Piece]) -> list[Row]:
-    """Write the plates, numbered by side; the manifest row of every piece, in order."""
-    rows: list[Row] = []
+def write_pieces(out: Path, pieces: Iterable[Piece]) -> Iterator[Row]:
+    """Write the plates, numbered by side; yields the manifest row of every piece, in order, after its file."""
     numbers = Counter[str]()
     for piece in pieces:
         record = piece.record
@@ -224,28 +215,9 @@ def write_pieces(out: Path, pieces: Iterable[Piece]) -> list[Row]:
             make_folder(out / SPLIT_FOLDERS[split])
             write_atomic(out / name, piece.data)
             row |= {"name": name, "split": split, "sha256": sha256_bytes(piece.data)}
-        rows.append(row)
-    return rows
+        yield row
 
 
-def finish_backgrounds(out: Path, source: ReidDataset, fingerprint: Row) -> BuiltBackgrounds:
-    """Write the data card, then `dataset.json`, which makes the set a finished one."""
-    built = summarise_backgrounds(out)
-    card = backgrounds_card(out.name, source)
-    write_atomic(out / README_FILE, backgrounds_text(card, fingerprint, _manifest(out)).encode())
-    write_card(
-        out, card, set_of_rows(out, card, [row | {"pid": 0} for row in _manifest(out).of_kind("image")]), fingerprint
-    )
-    return built
-
-
-def summarise_backgrounds(out: Path) -> BuiltBackgrounds:
+def summarise_backgrounds(out: Path, manifest: Manifest) -> BuiltBackgrounds:
     """The counts of a set of plates from its manifest."""
-    manifest = _manifest(out)
     return BuiltBackgrounds(out, plate_counts(manifest), len(manifest.rows), refusals(manifest))
-
-
-def _manifest(out: Path) -> Manifest:
-    manifest = read_manifest(out)
-    assert manifest is not None
-    return manifest

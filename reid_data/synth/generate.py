@@ -1,7 +1,6 @@
 """Write a synthetic data set in Market layout, with the exact masks and the clean plates beside the pictures."""
 
 import os
-import shutil
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,17 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from reid_data.datasets.card import CARD_FILE, read_document, write_card
-from reid_data.errors import EnvironmentFault, InputError, UsageError
-from reid_data.files import (
-    TEMPORARY_PREFIX,
-    failpoint,
-    make_folder,
-    only_writer,
-    printable,
-    require_space,
-    write_atomic,
-)
+from reid_data.datasets.card import read_document
+from reid_data.errors import UsageError
+from reid_data.files import make_folder, write_atomic
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
 from reid_data.manifest import Form, raised
@@ -37,6 +28,7 @@ from reid_data.synth.place.backdrop import Nuisance
 from reid_data.synth.place.camera import draw_look
 from reid_data.synth.place.scene import VERSIONS as PLACE_VERSIONS
 from reid_data.synth.place.scene import Scene, draw_scene, network_of
+from reid_data.written.swapped import SwappedOutput, refuse_foreign
 
 GENERATOR = 1
 """The schema of the settings: raised whenever one of them changes its default or meaning. Steps have versions of their own."""
@@ -51,6 +43,7 @@ SYNTH_VERSIONS = {
     **IMAGE_VERSIONS,
 }
 
+KIND = "synthetic"
 TERMS = "Generated pictures; no real person is depicted. CC0-1.0."
 BYTES_PER_IMAGE = 45_000
 POOL = 12  # scenes per camera that the endless samples draw from
@@ -78,7 +71,9 @@ def counts_of(settings: dict[str, Any]) -> dict[str, int]:
 
 
 def is_made(root: Path, settings: dict[str, Any]) -> bool:
-    """Whether `root` already holds the set that these settings give."""
+    """Whether `root` already holds the set that these settings give. Raises EnvironmentFault if it holds anything but a
+    synthetic set (which may be replaced) or nothing."""
+    refuse_foreign(root, KIND)
     document = read_document(root)
     return document is not None and not FORM.differences(document.get("settings") or {}, settings)
 
@@ -103,34 +98,12 @@ def generate(
     settings = settings_of(network, num_train, num_ids, seed)
     root = Path(os.path.abspath(root))
     jobs = plan_set(network, num_train, settings["num_ids"], seed)
-    require_space(root, len(jobs) * BYTES_PER_IMAGE)
-    make_folder(root.parent)
-    with only_writer(root):
-        refuse_foreign(root)
-        building = root.parent / f"{TEMPORARY_PREFIX}synth-{root.name}"
-        shutil.rmtree(building, ignore_errors=True)
-        try:
-            _write_pictures(building, network, seed, jobs, workers, progress)
-            _write_card(building, root.name, jobs, settings)
-            _swap_in(building, root)
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
-    return _dataset(root, root.name, jobs, settings)
-
-
-def refuse_foreign(root: Path) -> None:
-    """Raise unless `root` is absent, empty, or a synthetic set (which may be made anew)."""
-    if not root.exists():
-        return
-    try:
-        if root.is_dir() and (not any(root.iterdir()) or (read_document(root) or {}).get("kind") == "synthetic"):
-            return
-    except InputError:
-        pass
-    raise EnvironmentFault(
-        f"'{printable(root)}' holds something that this command did not write (no '{CARD_FILE}' of a synthetic set). "
-        "Move it away, or choose another --data-root."
-    )
+    made = _dataset(root, jobs, settings)
+    with SwappedOutput(root, "synth", KIND, num_bytes=len(jobs) * BYTES_PER_IMAGE) as output:
+        output.begin()
+        _write_pictures(output.folder, network, seed, jobs, workers, progress)
+        output.finish(made, settings)
+    return made
 
 
 def _write_pictures(
@@ -175,35 +148,16 @@ def render(job: Job, scene: Scene, network: str, seed: int) -> Picture:
 
 def _card(name: str, settings: dict[str, Any]) -> Card:
     space = f"synthetic-{settings['network']}-{settings['seed']}"
-    return Card(name=name, kind="synthetic", identity_space=space, terms=TERMS, status="ok")
+    return Card(name=name, kind=KIND, identity_space=space, terms=TERMS, status="ok")
 
 
-def _dataset(root: Path, name: str, jobs: list[Job], settings: dict[str, Any]) -> ReidDataset:
+def _dataset(root: Path, jobs: list[Job], settings: dict[str, Any]) -> ReidDataset:
     splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
     for job in sorted(jobs, key=lambda job: job.name):
         splits[job.split].append(
             Record(str(root), f"{SPLIT_FOLDERS[job.split]}/{job.name}", job.pid, job.camid, job.split)
         )
-    return ReidDataset(_card(name, settings), root, splits["train"], splits["query"], splits["gallery"])
-
-
-def _write_card(building: Path, name: str, jobs: list[Job], settings: dict[str, Any]) -> None:
-    write_card(building, _card(name, settings), _dataset(building, name, jobs, settings), settings)
-
-
-def _swap_in(building: Path, root: Path) -> None:
-    """Put the finished folder in the place of an earlier one."""
-    old = root.parent / f"{TEMPORARY_PREFIX}old-{root.name}"
-    shutil.rmtree(old, ignore_errors=True)
-    try:
-        if root.exists():
-            os.replace(root, old)
-        failpoint()
-        os.replace(building, root)
-    except OSError as error:
-        raise EnvironmentFault(f"cannot put '{printable(root)}' in place: {error.strerror}.") from error
-    failpoint()
-    shutil.rmtree(old, ignore_errors=True)
+    return ReidDataset(_card(root.name, settings), root, splits["train"], splits["query"], splits["gallery"])
 
 
 @lru_cache(maxsize=128)

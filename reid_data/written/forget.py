@@ -11,9 +11,9 @@ from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.errors import InputError
 from reid_data.files import cache_folder, only_writer, printable, sha256_bytes, sha256_file, write_atomic, write_json
 from reid_data.manifest import Manifest, Row, start_manifest
-from reid_data.records import SPLITS, Card, ReidDataset, count_split
+from reid_data.records import SPLITS, ReidDataset, count_split
 from reid_data.written.output import README_FILE, set_of_rows
-from reid_data.written.readme import PLATE_SET, backgrounds_text, data_card, removal_text
+from reid_data.written.readme import PLATE_SET, readme_text, removal_text
 from reid_data.written.verify import require_manifest
 
 
@@ -148,21 +148,15 @@ def _rewrite(root: Path, manifest: Manifest, document: dict[str, Any], doomed: S
         start_manifest(root, header, [row for row in manifest.rows if id(row) not in gone])
     left = require_manifest(root)
     card = card_from_document(document)
-    plain = document["kind"] == PLATE_SET
-    rows = [row | {"pid": 0} for row in left.of_kind("image")] if plain else left.of_kind("image")
-    made = set_of_rows(root, card, rows)
+    made = set_of_rows(root, card, left.of_kind("image"))
     counts = {split: count_split(made.split(split)) for split in SPLITS}
     removals = left.header.get("removals", [])
     if document["counts"] != counts or document.get("removals", []) != removals:
-        write_atomic(root / README_FILE, (_text(left, card, document) + removal_text(removals)).encode())
+        text = readme_text(card, document["settings"], left) + removal_text(removals)
+        write_atomic(root / README_FILE, text.encode())
         write_json(root / CARD_FILE, {**document, "counts": counts, "removals": removals})
     names = cache_folder("digests") / f"{sha256_bytes(os.fsencode(os.path.abspath(root)))[:24]}.json"
     names.unlink(missing_ok=True)
-
-
-def _text(manifest: Manifest, card: Card, document: dict[str, Any]) -> str:
-    text = backgrounds_text if manifest.header["command"] == PLATE_SET else data_card
-    return text(card, document["settings"], manifest)
 
 
 def relatives(document: dict[str, Any] | None, others: dict[str, dict[str, Any] | None]) -> list[str]:

@@ -1,27 +1,97 @@
-"""The folder of a set that we write: claimed, resumed, cleared, finished."""
+"""A set with a manifest while it is written: claimed, gone on with, cleared, finished."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Self
 
-from reid_data.datasets.card import CARD_FILE
+from reid_data.datasets.card import CARD_FILE, tool_version, write_card
 from reid_data.errors import EnvironmentFault, UsageError
-from reid_data.files import TEMPORARY_PREFIX, printable, sweep_temporary
+from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sweep_temporary, write_atomic
 from reid_data.images import SUFFIXES
-from reid_data.manifest import Form, Manifest, Row, read_manifest
-from reid_data.records import SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
+from reid_data.manifest import Form, Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
+from reid_data.records import DISTRACTOR_PID, SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
+from reid_data.written.claim import Claim
+from reid_data.written.readme import PLATE_SET, readme_text
 
 README_FILE = "README.md"
 
 
-@dataclass(frozen=True)
-class Output:
-    """An output folder as it was found: its manifest if it holds part of this very run, and whether it is complete."""
+class Output(Claim):
+    """A set that the command of `form` writes below `root`: `look`, `begin`, `append` a row after each file, `finish`.
 
-    root: Path
-    manifest: Manifest | None
-    finished: bool
+    The manifest holds the `settings` that decide every byte, and whatever is done so far; README.md and then `dataset.json`
+    come last and make the set a finished one. A set that was written with other settings is only replaced with `overwrite`,
+    and then from the start. `sources`: the sets that are read; the output may not lie in one of them nor hold one.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        form: Form,
+        settings: Row,
+        *,
+        sources: Sequence[ReidDataset] = (),
+        num_bytes: int = 0,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(root, num_bytes)
+        self.form, self.settings = form, settings
+        self.sources, self.overwrite = sources, overwrite
+        self._manifest: Manifest | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether a manifest with these settings is there, of an interrupted call or of a finished one."""
+        return self._manifest is not None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest as `look`, `begin` or `finish` left it."""
+        assert self._manifest is not None, "there is no manifest before `begin`"
+        return self._manifest
+
+    def look(self) -> Self:
+        """Find the manifest of an earlier call. Raises EnvironmentFault if `root` overlaps with a source or if something is
+        there that this command did not write, UsageError if that was written with other settings, or by a version of this tool
+        whose settings cannot be compared (unless `overwrite`)."""
+        refuse_overlap(self.root, self.sources)
+        self._manifest = find_manifest(self.root, self.form, self.settings, overwrite=self.overwrite)
+        self.finished = self.begun and (self.root / CARD_FILE).exists()
+        return self
+
+    def done(self) -> list[Row]:
+        """The image rows of an interrupted call that can be trusted; they need not be made again."""
+        return trusted_rows(self.root, self.manifest)[0] if self.begun else []
+
+    def begin(self, rows: Iterable[Row] = (), *, resume: bool = True, **facts: Any) -> list[Row]:
+        """Open the set for `append`; what is `done` already.
+
+        Without an interrupted call to go on from, or without `resume`, its files are removed and a new manifest is begun
+        that holds `facts` beside the settings, and the first `rows`.
+        """
+        make_folder(self.root)
+        sweep_temporary(self.root)
+        if not (self.begun and resume):
+            clear_output(self.root)
+            header = make_header(self.form, self.settings, **facts, tool=tool_version())
+            start_manifest(self.root, header, rows)
+            self._manifest = read_manifest(self.root)
+        done, length = trusted_rows(self.root, self.manifest)
+        self._writer = self._held.enter_context(ManifestWriter(self.root, length))
+        return done
+
+    def append(self, row: Row) -> None:
+        """Add a row to the manifest; its file, if it has one, is in place."""
+        self._writer.append(row)
+
+    def finish(self, card: Card) -> Manifest:
+        """Write README.md, then `dataset.json`, which makes the set a finished one; the whole manifest."""
+        self._manifest = read_manifest(self.root)
+        made = set_of_rows(self.root, card, self.manifest.of_kind("image"))
+        write_atomic(self.root / README_FILE, readme_text(card, self.settings, self.manifest).encode())
+        write_card(self.root, card, made, self.settings)
+        return self.manifest
 
 
 def refuse_overlap(out: Path, sources: Sequence[ReidDataset]) -> None:
@@ -36,12 +106,9 @@ def refuse_overlap(out: Path, sources: Sequence[ReidDataset]) -> None:
             )
 
 
-def inspect_output(root: Path, form: Form, settings: Row, *, overwrite: bool = False) -> Output:
-    """What `root` holds for a run of the form's command with `settings`; changes nothing.
-
-    Raises EnvironmentFault if something is there that this command did not write, and UsageError if it was written with
-    other settings, or by a version of this tool whose settings cannot be compared (unless `overwrite`).
-    """
+def find_manifest(root: Path, form: Form, settings: Row, *, overwrite: bool = False) -> Manifest | None:
+    """The manifest of an earlier call of the form's command with `settings`; None where there is none, or with `overwrite`. Raises as
+    `Output.look`."""
     if root.exists() and not root.is_dir():
         raise EnvironmentFault(f"'{printable(root)}' is a file. Choose another --out.")
     manifest = read_manifest(root)
@@ -50,13 +117,13 @@ def inspect_output(root: Path, form: Form, settings: Row, *, overwrite: bool = F
             raise EnvironmentFault(
                 f"'{printable(root)}' is there already and was not written by this command; it is left alone. Choose another --out."
             )
-        return Output(root, None, False)
+        return None
     if manifest.header.get("command") != form.command:
         raise EnvironmentFault(
             f"'{printable(root)}' was written by '{manifest.header.get('command')}', not by '{form.command}'. Choose another --out."
         )
     if overwrite:
-        return Output(root, None, False)
+        return None
     if manifest.header.get("settings_schema", 1) != form.schema:
         raise UsageError(
             f"'{printable(root)}' was begun by another version of this tool, whose settings cannot be compared with these. "
@@ -69,7 +136,7 @@ def inspect_output(root: Path, form: Form, settings: Row, *, overwrite: bool = F
             f"'{printable(root)}' was begun with other settings:{lines}\nRepeat those, choose another --out, or start afresh with "
             "--overwrite."
         )
-    return Output(root, manifest, (root / CARD_FILE).exists())
+    return manifest
 
 
 def clear_output(root: Path) -> None:
@@ -83,34 +150,27 @@ def clear_output(root: Path) -> None:
                 os.unlink(root / folder / name)
 
 
-def trusted_rows(output: Output, kind: str) -> tuple[list[Row], int]:
-    """Rows of `kind` up to the first whose file is missing, and the manifest's length in bytes up to there.
+def trusted_rows(root: Path, manifest: Manifest) -> tuple[list[Row], int]:
+    """Image rows up to the first whose file is missing, and the manifest's length in bytes up to there.
 
     Files are written before their rows, so a missing one was removed by hand or by an interrupted clearing.
     """
-    manifest = output.manifest
-    assert manifest is not None
     rows: list[Row] = []
     length = manifest.ends[0]
     for row, end in zip(manifest.rows, manifest.ends[1:], strict=True):
-        if row["row"] == kind:
-            if row.get("sha256") and not (output.root / row["name"]).exists():
+        if row["row"] == "image":
+            if row.get("sha256") and not (root / row["name"]).exists():
                 break
             rows.append(row)
         length = end
     return rows, length
 
 
-def sweep_output(root: Path) -> None:
-    """Remove the temporary files that a killed run left."""
-    if root.is_dir():
-        sweep_temporary(root)
-
-
 def set_of_rows(root: Path, card: Card, rows: Sequence[Row]) -> ReidDataset:
-    """The set that the manifest's image rows describe; only rows with a file count."""
+    """The set that the manifest's image rows describe; only rows with a file count. Plates show nobody, whoever they are of."""
     splits: dict[str, list[Record]] = {split: [] for split in SPLITS}
     for row in rows:
         if row.get("sha256"):
-            splits[row["split"]].append(Record(str(root), row["name"], row["pid"], row["camid"], row["split"]))
+            pid = DISTRACTOR_PID if card.kind == PLATE_SET else row["pid"]
+            splits[row["split"]].append(Record(str(root), row["name"], pid, row["camid"], row["split"]))
     return ReidDataset(card, root, splits["train"], splits["query"], splits["gallery"])

@@ -187,6 +187,12 @@ def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -
     )
 
 
+def readme_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
+    """The data card of a set that has a manifest, in Markdown."""
+    text = backgrounds_text if card.kind == PLATE_SET else data_card
+    return text(card, settings, manifest)
+
+
 def removal_text(removals: list[dict[str, int]]) -> str:
     """What the data card says of people who were removed: that it happened, and nothing that could name them."""
     if not removals:
