@@ -17,7 +17,8 @@ from reid_data.datasets.card import tool_version
 from reid_data.errors import InputError, UsageError
 from reid_data.files import printable, settings_digest, sha256_file, write_atomic, write_json
 from reid_train.runs.result import RunResult, read_result
-from reid_train.settings.train import TrainSettings, differences, from_toml
+from reid_train.settings.setting import differences
+from reid_train.settings.train import TrainSettings, from_toml
 
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"

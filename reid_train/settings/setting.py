@@ -3,15 +3,28 @@
 import dataclasses
 import difflib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from reid_data.errors import UsageError
+
+CHANGES = {
+    "network": "the network as it starts: its parts, its first weights, what it makes of an input and a label",
+    "input": "what becomes of a given picture before the network gets it",
+    "batches": "which pictures come in which batch, and how they are changed",
+    "steps": "learning rate and temperature of every step, and how many steps there are",
+    "update": "what a step does with a batch: losses, optimiser, precision",
+    "features": "the features of a test",
+    "scores": "what a test says of given features",
+    "files": "what else is written; no weight and no score",
+}
 
 
 def setting(
     default: Any,
     help_text: str,
     source: str,
+    changes: str,
     *,
     choices: tuple[str, ...] = (),
     least: float | None = None,
@@ -19,12 +32,26 @@ def setting(
     most: float | None = None,
     form: str = "",
     prefix: str = "",
-    stage: str = "train",
 ) -> Any:
-    """A dataclass field with what is known about it. `least`, `above`, `most` bound a number; `form` shows free text;
-    texts that begin with `prefix` are allowed beside the `choices`."""
-    facts = {"help": help_text, "source": source, "choices": choices, "form": form, "prefix": prefix, "stage": stage}
-    return dataclasses.field(default=default, metadata={**facts, "least": least, "above": above, "most": most})
+    """A dataclass field with what is known about it.
+
+    `changes`: what a change of it changes at once, one or more words of CHANGES; what follows from that (other batches give
+    other weights) is not said. `least`, `above`, `most` bound a number; `form` shows free text; texts that begin with
+    `prefix` are allowed beside the `choices`.
+    """
+    words = tuple(changes.split())
+    facts = {"help": help_text, "source": source, "choices": choices, "form": form, "prefix": prefix}
+    bounds = {"least": least, "above": above, "most": most}
+    return dataclasses.field(default=default, metadata={**facts, **bounds, "changes": words, "stage": stage(words)})
+
+
+def stage(changes: tuple[str, ...]) -> str:
+    """What a change of a setting invalidates: `train` the training, `test` only the tests, `run` nothing."""
+    assert changes, "every setting says what it changes"
+    assert set(changes) <= set(CHANGES), f"{changes}: expected words of {', '.join(CHANGES)}"
+    if set(changes) <= {"features", "scores"}:
+        return "test"
+    return "run" if changes == ("files",) else "train"
 
 
 def flag(name: str) -> str:
@@ -93,3 +120,41 @@ def number(
         high = f"at most {most:g}" if most is not None else ""
         raise UsageError(f"{flag(name)} {value}: expected {' and '.join(filter(None, (low, high)))}.")
     return found
+
+
+def channel_numbers(name: str, text: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Channel (mean, std) of a text such as `0.4,0.4,0.4/0.2,0.2,0.2`; None if it holds no numbers.
+
+    Raises UsageError, which names the flag, for numbers that are no such thing.
+    """
+    try:
+        mean, std = (tuple(float(number) for number in half.split(",")) for half in text.split("/"))
+    except ValueError:
+        return None
+    low, high = all(0 <= value <= 1 for value in mean), all(0 < value <= 1 for value in std)
+    if len(mean) != 3 or len(std) != 3 or not low or not high:
+        raise UsageError(
+            f"{flag(name)} '{text}': expected three means and three stds in 0..1, such as 0.415,0.389,0.384/0.196,0.190,0.188."
+        )
+    return mean, std
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """One line `--flag: old -> new` for each setting that differs."""
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [f"{flag(name)}: {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}" for name in names]
+
+
+def toml_value(value: Any) -> str:
+    """A setting's value as TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + "".join(_toml_char(char) for char in value) + '"'
+    return repr(value)
+
+
+def _toml_char(char: str) -> str:
+    if char in '"\\':
+        return "\\" + char
+    return char if char.isprintable() else f"\\U{ord(char):08X}"

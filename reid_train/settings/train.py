@@ -1,21 +1,21 @@
 """Every experimental setting: one field each, with its default, meaning, source and check. Imports no torch.
 
 A field is at once a flag of `reid-train fit` (`test_feature` -> `--test-feature`), a key of a TOML recipe and a row of
-`reid-train options`. `stage` says what a change of it invalidates: `train` the training, `test` only the tests,
-`run` nothing.
+`reid-train options`. `changes` says what a change of it changes (see `setting.CHANGES`), from which follows what it
+invalidates, its stage: `train` the training, `test` only the tests, `run` nothing.
 """
 
 import dataclasses
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import settings_digest
-from reid_train.settings.setting import checked, flag, number, parts, setting
+from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
 
 IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 STUDY = "the reference study"
@@ -32,139 +32,189 @@ class TrainSettings:
         "resnet50",
         "Network below the pooling: torchvision's, or one of timm's (the extra `timm`).",
         STUDY,
+        "network",
         choices=("resnet18", "resnet34", "resnet50", "resnet101"),
         form="resnet18|resnet34|resnet50|resnet101|timm:NAME",
         prefix="timm:",
     )
-    weights: str = setting("imagenet", "What the network starts from.", STUDY, form="imagenet|none|PATH")
-    last_stride: int = setting(1, "Stride of the last stage; 1 keeps twice the resolution.", BOT, least=1, most=2)
-    pooling: str = setting("gap", "Average (gap) or generalised-mean pooling.", STUDY, choices=("gap", "gem"))
+    weights: str = setting("imagenet", "What the network starts from.", STUDY, "network", form="imagenet|none|PATH")
+    last_stride: int = setting(
+        1, "Stride of the last stage; 1 keeps twice the resolution.", BOT, "network", least=1, most=2
+    )
+    pooling: str = setting(
+        "gap", "Average (gap) or generalised-mean pooling.", STUDY, "network", choices=("gap", "gem")
+    )
     embedding: int = setting(
-        0, "Width of a linear layer between pooling and neck; none or 0: no such layer.", STUDY, least=0, form="none|N"
+        0,
+        "Width of a linear layer between pooling and neck; none or 0: no such layer.",
+        STUDY,
+        "network",
+        least=0,
+        form="none|N",
     )
     neck: str = setting(
-        "bn", "Batch normalisation before the classifier, its bias frozen at 0.", STUDY, choices=("bn", "none")
+        "bn",
+        "Batch normalisation before the classifier, its bias frozen at 0.",
+        STUDY,
+        "network",
+        choices=("bn", "none"),
     )
-    normalize: bool = setting(True, "L2-normalise the features that the classifier sees.", STUDY)
+    normalize: bool = setting(True, "L2-normalise the features that the classifier sees.", STUDY, "network")
     # classifier
     classifier_init: str = setting(
         "normal",
         "Start of the class weights: N(0, 0.001), or each class's mean feature (calibrated: the neck's statistics estimated first).",
         STUDY,
+        "network",
         choices=("normal", "centroid", "centroid-calibrated"),
     )
     classifier_norm: str = setting(
         "free",
         "Class weights: free, projected onto the unit sphere in place before every forward, or normalised inside it (cosine).",
         STUDY,
+        "network",
         choices=("free", "project", "cosine"),
     )
     head: str = setting(
         "linear",
         "Logits: linear, or with a margin on the angle (arcface) or its cosine (cosface); margin heads always use the cosine.",
         "arXiv:1801.07698, arXiv:1801.09414",
+        "network",
         choices=("linear", "arcface", "cosface"),
     )
-    margin: float = setting(0.35, "Margin of arcface (radians) and cosface.", "arXiv:1801.09414", least=0, most=1.5)
-    classifier_lr_mult: float = setting(
-        1.0, "Learning rate of the classifier over that of the network.", STUDY, above=0
+    margin: float = setting(
+        0.35, "Margin of arcface (radians) and cosface.", "arXiv:1801.09414", "network", least=0, most=1.5
     )
-    temperature: float = setting(0.1, "Softmax temperature T: logits / T.", f"{STUDY}; base value {ASSUMED}", above=0)
+    classifier_lr_mult: float = setting(
+        1.0, "Learning rate of the classifier over that of the network.", STUDY, "update", above=0
+    )
+    temperature: float = setting(
+        0.1, "Softmax temperature T: logits / T.", f"{STUDY}; base value {ASSUMED}", "network steps", above=0
+    )
     temperature_schedule: str = setting(
         "constant",
         "T over the epochs e: log-up T(1 + ln e), log-down T/(1 + ln e), linear and cosine to --temperature-end, learned, or a CSV "
         "with columns epoch,temperature.",
         STUDY,
+        "network steps",
         form="constant|log-up|log-down|linear|cosine|learned|file:PATH",
     )
-    temperature_end: float = setting(0.05, "Last T of the linear and cosine schedules.", "ours", above=0)
+    temperature_end: float = setting(0.05, "Last T of the linear and cosine schedules.", "ours", "steps", above=0)
     # input
-    size: str = setting("256x128", "Input height x width.", STUDY, form="HxW")
+    size: str = setting("256x128", "Input height x width.", STUDY, "batches", form="HxW")
     norm: str = setting(
-        "imagenet", "Channel mean and std of the input.", STUDY, form="imagenet|NAME|NAME:per-image|R,G,B/R,G,B"
+        "imagenet",
+        "Channel mean and std of the input.",
+        STUDY,
+        "input batches",
+        form="imagenet|NAME|NAME:per-image|R,G,B/R,G,B",
     )
-    flip: float = setting(0.5, "Probability of a horizontal flip.", ASSUMED, least=0, most=1)
+    flip: float = setting(0.5, "Probability of a horizontal flip.", ASSUMED, "batches", least=0, most=1)
     pad_crop: int = setting(
-        10, "Pixels of zero padding before a random crop back to size; 0: none.", ASSUMED, least=0, most=512
+        10, "Pixels of zero padding before a random crop back to size; 0: none.", ASSUMED, "batches", least=0, most=512
     )
-    random_erasing: float = setting(0.5, "Probability of erasing a rectangle.", "arXiv:1708.04896", least=0, most=1)
+    random_erasing: float = setting(
+        0.5, "Probability of erasing a rectangle.", "arXiv:1708.04896", "batches", least=0, most=1
+    )
     background_swap: float = setting(
         0.0,
         "Probability that a training image gets a new background from --bg, drawn anew in every epoch.",
         "ours",
+        "batches",
         least=0,
         most=1,
     )
-    bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", form="none|SET")
+    bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", "batches", form="none|SET")
     # batches
-    sampler: str = setting("pk", "P identities x K images, or random images.", ASSUMED, choices=("pk", "random"))
-    batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, least=1)
-    batch_images: int = setting(
-        4, "K: images of each identity; a batch has P x K images under either sampler.", ASSUMED, least=1
+    sampler: str = setting(
+        "pk", "P identities x K images, or random images.", ASSUMED, "batches", choices=("pk", "random")
     )
-    epochs: int = setting(50, "Number of epochs.", ASSUMED, least=1)
-    iterations: int = setting(400, "Steps in an epoch; 0: images / batch size, rounded up.", STUDY, least=0)
-    accumulation: int = setting(1, "Batches whose gradients are averaged into one step.", "ours", least=1)
+    batch_ids: int = setting(16, "P: identities in a batch.", ASSUMED, "batches", least=1)
+    batch_images: int = setting(
+        4, "K: images of each identity; a batch has P x K images under either sampler.", ASSUMED, "batches", least=1
+    )
+    epochs: int = setting(50, "Number of epochs.", ASSUMED, "batches steps", least=1)
+    iterations: int = setting(
+        400, "Steps in an epoch; 0: images / batch size, rounded up.", STUDY, "batches steps", least=0
+    )
+    accumulation: int = setting(1, "Batches whose gradients are averaged into one step.", "ours", "batches", least=1)
     # losses
     label_smoothing: float = setting(
-        0.0, "Label smoothing of the cross-entropy.", "arXiv:1512.00567", least=0, most=0.99
+        0.0, "Label smoothing of the cross-entropy.", "arXiv:1512.00567", "update", least=0, most=0.99
     )
     triplet: float = setting(
-        0.0, "Weight of the batch-hard triplet loss on the features before the neck.", "arXiv:1703.07737", least=0
+        0.0,
+        "Weight of the batch-hard triplet loss on the features before the neck.",
+        "arXiv:1703.07737",
+        "update",
+        least=0,
     )
-    triplet_margin: str = setting("0.3", "Its margin, or soft for softplus.", BOT, form="FLOAT|soft")
+    triplet_margin: str = setting("0.3", "Its margin, or soft for softplus.", BOT, "update", form="FLOAT|soft")
     centre: float = setting(
-        0.0, "Weight of the centre loss on the features before the neck.", "Wen et al. 2016 (ECCV)", least=0
+        0.0,
+        "Weight of the centre loss on the features before the neck.",
+        "Wen et al. 2016 (ECCV)",
+        "network update",
+        least=0,
     )
     centre_rate: float = setting(
-        0.5, "How far a centre moves to its class's mean in a step.", "Wen et al. 2016 (ECCV)", above=0, most=1
+        0.5,
+        "How far a centre moves to its class's mean in a step.",
+        "Wen et al. 2016 (ECCV)",
+        "update",
+        above=0,
+        most=1,
     )
     # optimiser
-    optimiser: str = setting("adam", "Optimiser.", ASSUMED, choices=("adam", "adamw", "sgd"))
-    lr: float = setting(3.5e-4, "Learning rate.", ASSUMED, above=0)
-    weight_decay: float = setting(5e-4, "Weight decay.", ASSUMED, least=0)
-    momentum: float = setting(0.9, "Momentum of sgd.", "usual", least=0, most=0.9999)
+    optimiser: str = setting("adam", "Optimiser.", ASSUMED, "update", choices=("adam", "adamw", "sgd"))
+    lr: float = setting(3.5e-4, "Learning rate.", ASSUMED, "steps", above=0)
+    weight_decay: float = setting(5e-4, "Weight decay.", ASSUMED, "update", least=0)
+    momentum: float = setting(0.9, "Momentum of sgd.", "usual", "update", least=0, most=0.9999)
     lr_schedule: str = setting(
-        "step", "Learning rate over the epochs.", ASSUMED, choices=("step", "cosine", "constant")
+        "step", "Learning rate over the epochs.", ASSUMED, "steps", choices=("step", "cosine", "constant")
     )
-    lr_step: str = setting("20", "Step schedule: every N epochs, or at the epochs N,M,...", ASSUMED, form="N|N,M,...")
-    lr_gamma: float = setting(0.1, "Step schedule: factor at each step.", ASSUMED, above=0, most=1)
-    warmup_epochs: int = setting(0, "Epochs of linear warm-up.", BOT, least=0)
+    lr_step: str = setting(
+        "20", "Step schedule: every N epochs, or at the epochs N,M,...", ASSUMED, "steps", form="N|N,M,..."
+    )
+    lr_gamma: float = setting(0.1, "Step schedule: factor at each step.", ASSUMED, "steps", above=0, most=1)
+    warmup_epochs: int = setting(0, "Epochs of linear warm-up.", BOT, "steps", least=0)
     warmup_factor: float = setting(
-        0.01, "Where the warm-up starts, as a part of the learning rate.", BOT, above=0, most=1
+        0.01, "Where the warm-up starts, as a part of the learning rate.", BOT, "steps", above=0, most=1
     )
     amp: str = setting(
-        "auto", "Autocast; auto: bf16 on CUDA, none on a CPU.", "ours", choices=("auto", "none", "bf16", "fp16")
+        "auto",
+        "Autocast; auto: bf16 on CUDA, none on a CPU.",
+        "ours",
+        "update",
+        choices=("auto", "none", "bf16", "fp16"),
     )
-    seed: int = setting(0, "Seed of everything random.", "ours", least=0)
+    seed: int = setting(0, "Seed of everything random.", "ours", "network batches", least=0)
     # no experimental settings: they change no result
-    tensorboard: bool = setting(False, "Also write TensorBoard events (the extra `tensorboard`).", "ours", stage="run")
-    checkpoint_every: int = setting(1, "Epochs between checkpoints.", "ours", least=1, stage="run")
+    tensorboard: bool = setting(False, "Also write TensorBoard events (the extra `tensorboard`).", "ours", "files")
+    checkpoint_every: int = setting(1, "Epochs between checkpoints.", "ours", "files", least=1)
     # tests
     test_feature: str = setting(
-        "after", "Features before or after the neck.", BOT, choices=("before", "after"), stage="test"
+        "after", "Features before or after the neck.", BOT, "features", choices=("before", "after")
     )
-    flip_test: bool = setting(False, "Average the features of an image and its mirror image.", "usual", stage="test")
-    metric: str = setting(
-        "cosine", "Distance between features.", "usual", choices=("cosine", "euclidean"), stage="test"
-    )
+    flip_test: bool = setting(False, "Average the features of an image and its mirror image.", "usual", "features")
+    metric: str = setting("cosine", "Distance between features.", "usual", "scores", choices=("cosine", "euclidean"))
     protocol: str = setting(
         "standard",
         "Which gallery images count: see docs/evaluation.md.",
         "Zheng et al. 2015 (ICCV)",
+        "scores",
         choices=("standard", "no-camera", "cuhk03"),
-        stage="test",
     )
-    ap: str = setting("step", "Rule of the average precision.", "usual", choices=("step", "trapezoid"), stage="test")
+    ap: str = setting("step", "Rule of the average precision.", "usual", "scores", choices=("step", "trapezoid"))
     rerank: str = setting(
-        "none", "k-reciprocal re-ranking, usually 20,6,0.3.", "arXiv:1701.08398", form="none|K1,K2,LAMBDA", stage="test"
+        "none", "k-reciprocal re-ranking, usually 20,6,0.3.", "arXiv:1701.08398", "scores", form="none|K1,K2,LAMBDA"
     )
     expand: str = setting(
         "none",
         "Query expansion by the K closest, weighted by similarity^ALPHA.",
         "usual",
+        "scores",
         form="none|K,ALPHA",
-        stage="test",
     )
 
     def __post_init__(self) -> None:
@@ -207,22 +257,7 @@ class TrainSettings:
     @property
     def norm_numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """Channel (mean, std) that `norm` states itself; None if it names a data set."""
-        if self.norm == "imagenet":
-            return IMAGENET_NORM
-        try:
-            mean, std = (tuple(float(number) for number in half.split(",")) for half in self.norm.split("/"))
-        except ValueError:
-            return None
-        if (
-            len(mean) != 3
-            or len(std) != 3
-            or not all(0 <= value <= 1 for value in mean)
-            or not all(0 < value <= 1 for value in std)
-        ):
-            raise UsageError(
-                f"--norm '{self.norm}': expected three means and three stds in 0..1, such as 0.415,0.389,0.384/0.196,0.190,0.188."
-            )
-        return mean, std
+        return IMAGENET_NORM if self.norm == "imagenet" else channel_numbers("norm", self.norm)
 
     @property
     def rerank_numbers(self) -> tuple[int, int, float] | None:
@@ -283,7 +318,7 @@ class TrainSettings:
 
     def to_toml(self) -> str:
         """All settings as TOML text that `from_toml` reads back."""
-        return "".join(f"{name} = {_toml_value(value)}\n" for name, value in self.as_dict().items())
+        return "".join(f"{name} = {toml_value(value)}\n" for name, value in self.as_dict().items())
 
 
 TEMPERATURE_SCHEDULES = ("constant", "log-up", "log-down", "linear", "cosine", "learned", "file")
@@ -337,23 +372,3 @@ def from_assignments(assignments: Iterable[str]) -> dict[str, str]:
         changes[name.strip().replace("-", "_")] = value.strip()
     check_names(changes)
     return changes
-
-
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """One line `--flag: old -> new` for each setting that differs."""
-    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    return [f"{flag(name)}: {old.get(name, '(absent)')} -> {new.get(name, '(absent)')}" for name in names]
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + "".join(_toml_char(char) for char in value) + '"'
-    return repr(value)
-
-
-def _toml_char(char: str) -> str:
-    if char in '"\\':
-        return "\\" + char
-    return char if char.isprintable() else f"\\U{ord(char):08X}"

@@ -19,14 +19,15 @@ NUM_IDS, IMAGES_PER_CAMERA = 8, 3
 TINY_WIDTH = 12
 
 
-def write_tiny_set(root: Path, seed: int = 0, num_ids: int = NUM_IDS) -> Path:
-    """Identity = two colours (top and bottom); 2 cameras; other people in train than in query and gallery."""
+def write_tiny_set(root: Path, seed: int = 0, num_ids: int = NUM_IDS, contrast: int = 128) -> Path:
+    """Identity = two colours (top and bottom), at most `contrast` from grey, under noise; 2 cameras; other people in train than
+    in query and gallery."""
     rng = np.random.default_rng(seed)
     for folder, first in (("bounding_box_train", 1), ("bounding_box_test", 101)):
         (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "query").mkdir(exist_ok=True)
         for pid in range(first, first + num_ids):
-            colours = rng.integers(0, 256, (2, 3))
+            colours = rng.integers(128 - contrast, 128 + contrast, (2, 3))
             for camid in (1, 2):
                 for number in range(IMAGES_PER_CAMERA):
                     picture = np.repeat(colours, 16, 0)[:, None, :].repeat(16, 1) + rng.integers(-20, 20, (32, 16, 3))

@@ -11,11 +11,11 @@ from reid_train.arithmetic import DTYPES
 from reid_train.model.backbones import BACKBONES
 from reid_train.model.classifiers import CLASSIFIERS, NORMS
 from reid_train.model.reid_net import POOLINGS
+from reid_train.settings.setting import differences
 from reid_train.settings.train import (
     TEMPERATURE_SCHEDULES,
     TrainSettings,
     default_text,
-    differences,
     fields,
     flag,
     from_assignments,

@@ -236,67 +236,6 @@ def test_a_set_smaller_than_a_batch_repeats_its_images(
     assert run(tmp_path / "a", tiny, epochs=1, iterations=1, **changes).training["epoch"] == 1
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"embedding": 6},
-        {"neck": "none"},
-        {"normalize": False, "temperature": 1.0},
-        {"classifier_init": "centroid"},
-        {"classifier_init": "centroid", "embedding": 6},
-        {"classifier_init": "centroid-calibrated", "classifier_norm": "project"},
-        {"classifier_norm": "cosine"},
-        {"head": "arcface", "margin": 0.5},
-        {"head": "cosface"},
-        {"classifier_lr_mult": 10},
-        {"temperature_schedule": "log-down"},
-        {"temperature_schedule": "linear"},
-        {"temperature_schedule": "learned"},
-        {"sampler": "random"},
-        {"iterations": 0},
-        {"accumulation": 2},
-        {"optimiser": "adamw"},
-        {"optimiser": "sgd", "momentum": 0.5},
-        {"lr_schedule": "cosine", "warmup_epochs": 1},
-        {"lr_step": "1", "lr_gamma": 0.5},
-        {"triplet": 1.0},
-        {"triplet_margin": "soft"},
-        {"label_smoothing": 0.1},
-        {"centre": 0.01},
-        {"pooling": "gem"},
-        {"last_stride": 2},
-        {"flip": 0},
-        {"pad_crop": 0},
-        {"random_erasing": 0},
-        {"size": "48x24"},
-        {"norm": "0.4,0.4,0.4/0.2,0.2,0.2"},
-        {"norm": "tiny"},
-        {"norm": "tiny:per-image"},
-        {"weight_decay": 0.1},
-        {"seed": 1},
-        {"amp": "bf16"},
-    ],
-    ids=str,
-)
-def test_every_training_setting_changes_the_weights(
-    changes: dict[str, Any], tiny: ReidDataset, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    base = {"triplet": 1.0} if "triplet_margin" in changes else {}
-    folder = tmp_path_factory.mktemp("run")
-    plain = plain_weights(tiny, tmp_path_factory, **base)
-    result = run(folder, tiny, **{**base, **changes})
-    changed, _ = load_model(folder / "model.safetensors")
-    assert not all(name in plain and torch.equal(plain[name], value) for name, value in changed.items())
-    assert np.isfinite(result.training["loss"])
-
-
-def plain_weights(tiny: ReidDataset, factory: pytest.TempPathFactory, **changes: Any) -> dict[str, torch.Tensor]:
-    """The weights of the unchanged settings, trained once."""
-    folder = factory.getbasetemp() / f"plain{len(changes)}"
-    run(folder, tiny, **changes)
-    return load_model(folder / "model.safetensors")[0]
-
-
 def test_temperature_from_a_file(tiny: ReidDataset, tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("epoch,temperature\n1,0.5\n2,0.25\n")
