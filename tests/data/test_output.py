@@ -239,6 +239,13 @@ def test_room_is_asked_for_unless_the_set_is_finished(tmp_path: Path, monkeypatc
         write(tmp_path / "new", num_bytes=1000)
     assert not (tmp_path / "new").exists()
     assert write(tmp_path / "new", num_bytes=999) == NUM
+    header = {"row": "header", "kind": "alpha"}
+    for claimed in (
+        SwappedOutput(tmp_path / "swapped", "synth", "synthetic", num_bytes=1000),
+        TableOutput(tmp_path / "masks", header, differences, num_bytes=1000),
+    ):
+        with pytest.raises(EnvironmentFault, match="not enough space"):
+            claimed.__enter__()
 
 
 def test_plates_are_nobody_whoever_they_were_taken_from(tmp_path: Path) -> None:
@@ -365,5 +372,6 @@ def test_a_table_cannot_have_files_outside_removed(tmp_path: Path) -> None:
     outside = ["../mine", str(tmp_path / "mine")]
     lines = [json.dumps({"row": "image", "file": name}) for name in outside]
     table.write_text(table.read_text() + "".join(f"{line}\n" for line in lines))
+    (tmp_path / "out" / "one").unlink()  # by hand: it need not be removed again
     fill(tmp_path / "out", ["two"])
     assert sorted(tree(tmp_path)) == ["mine", "out/masks.jsonl", "out/two"]
