@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reid_data import files
+from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import make_folder, sha256_bytes, sha256_file, write_atomic
 from reid_data.manifest import Row, read_manifest
@@ -92,6 +93,7 @@ def test_a_finished_set_says_what_it_is(tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest.header["settings"] == SETTINGS
     assert manifest.header["sources"] == {"foreground": "f"}
+    assert manifest.header["tool"] == tool_version()
     assert [row["row"] for row in manifest.rows] == ["plate"] + ["image"] * NUM
     document = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert document["counts"]["query"]["images"] == document["counts"]["query"]["ids"] + 1 == NUM  # pid 0 is nobody's
@@ -155,6 +157,8 @@ def test_a_row_whose_file_is_gone_and_all_after_it_are_made_again(tmp_path: Path
     (tmp_path / "out" / "dataset.json").unlink()
     (tmp_path / "out" / name_of(1)).unlink()
     assert [row["pid"] for row in output(tmp_path / "out").look().done()] == [0]
+    with output(tmp_path / "out") as claimed:
+        assert [row["pid"] for row in claimed.begin()] == [0]
     assert write(tmp_path / "out") == 3
     assert tree(tmp_path / "out") == whole
 
@@ -176,6 +180,7 @@ def test_looking_changes_nothing_and_needs_no_claim(tmp_path: Path) -> None:
 def test_what_is_not_ours_is_refused(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.txt").write_text("mine")
+    (tmp_path / "theirs" / ".tmp-1-2").write_text("mine too, for all we know")
     (tmp_path / "file").write_text("a file")
     write(tmp_path / "composite")
     before = tree(tmp_path)
