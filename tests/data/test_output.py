@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reid_data import files
+from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import make_folder, sha256_bytes, sha256_file, write_atomic
 from reid_data.manifest import Form, Row, read_manifest
@@ -93,6 +94,7 @@ def test_a_finished_set_says_what_it_is(tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest.header["settings"] == SETTINGS
     assert manifest.header["sources"] == {"foreground": "f"}
+    assert manifest.header["tool"] == tool_version()
     assert [row["row"] for row in manifest.rows] == ["plate"] + ["image"] * NUM
     document = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert document["counts"]["query"]["images"] == document["counts"]["query"]["ids"] + 1 == NUM  # pid 0 is nobody's
@@ -156,6 +158,8 @@ def test_a_row_whose_file_is_gone_and_all_after_it_are_made_again(tmp_path: Path
     (tmp_path / "out" / "dataset.json").unlink()
     (tmp_path / "out" / name_of(1)).unlink()
     assert [row["pid"] for row in output(tmp_path / "out").look().done()] == [0]
+    with output(tmp_path / "out") as claimed:
+        assert [row["pid"] for row in claimed.begin()] == [0]
     assert write(tmp_path / "out") == 3
     assert tree(tmp_path / "out") == whole
 
@@ -177,6 +181,7 @@ def test_looking_changes_nothing_and_needs_no_claim(tmp_path: Path) -> None:
 def test_what_is_not_ours_is_refused(tmp_path: Path, overwrite: bool) -> None:
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "thesis.txt").write_text("mine")
+    (tmp_path / "theirs" / ".tmp-1-2").write_text("mine too, for all we know")
     (tmp_path / "file").write_text("a file")
     write(tmp_path / "composite")
     before = tree(tmp_path)
@@ -240,6 +245,13 @@ def test_room_is_asked_for_unless_the_set_is_finished(tmp_path: Path, monkeypatc
         write(tmp_path / "new", num_bytes=1000)
     assert not (tmp_path / "new").exists()
     assert write(tmp_path / "new", num_bytes=999) == NUM
+    header = {"row": "header", "kind": "alpha"}
+    for claimed in (
+        SwappedOutput(tmp_path / "swapped", "synth", "synthetic", num_bytes=1000),
+        TableOutput(tmp_path / "masks", header, differences, num_bytes=1000),
+    ):
+        with pytest.raises(EnvironmentFault, match="not enough space"):
+            claimed.__enter__()
 
 
 def test_plates_are_nobody_whoever_they_were_taken_from(tmp_path: Path) -> None:
@@ -366,5 +378,6 @@ def test_a_table_cannot_have_files_outside_removed(tmp_path: Path) -> None:
     outside = ["../mine", str(tmp_path / "mine")]
     lines = [json.dumps({"row": "image", "file": name}) for name in outside]
     table.write_text(table.read_text() + "".join(f"{line}\n" for line in lines))
+    (tmp_path / "out" / "one").unlink()  # by hand: it need not be removed again
     fill(tmp_path / "out", ["two"])
     assert sorted(tree(tmp_path)) == ["mine", "out/masks.jsonl", "out/two"]
