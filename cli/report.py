@@ -44,7 +44,7 @@ def report(folder: Path, kind: str, out: Path | None, no_thumbs: bool, data_root
 def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path | None = None) -> Path:
     """Draw contact sheets that are missing, then write the page and its numbers; where the page lies."""
     from reid_train.report.html import write_report
-    from reid_train.report.summary import read_results
+    from reid_train.runs.matrix_document import read_results
 
     if thumbs:
         write_sheets(read_results(folder), folder, data_root)
@@ -53,7 +53,7 @@ def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path |
 
 def _tables(folder: Path, kind: str) -> str:
     from reid_train.matrix.tables import FORMATS, all_tables, as_csv
-    from reid_train.report.summary import read_results
+    from reid_train.runs.matrix_document import read_results
 
     document = read_results(folder)
     return as_csv(document) if kind == "csv" else "\n\n".join(map(FORMATS[kind], all_tables(document)))

@@ -1,19 +1,19 @@
 """Run a plan: every training once, every test of it, then the document. The same call again does only what is missing."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from reid_data.files import make_folder, only_writer, write_json
+from reid_data.errors import InputError
+from reid_data.files import make_folder, only_writer
 from reid_train.matrix.cells import Cell, Column, Machine, Work, prepare
 from reid_train.matrix.document import make_document, num_failed
 from reid_train.matrix.failures import Failures, read_failures
 from reid_train.matrix.plan import Plan
 from reid_train.matrix.runner import Announce, InProcess, Runner
+from reid_train.runs.matrix_document import read_results, write_results
 
 __all__ = ["Machine", "invalidated", "num_failed", "prepare", "run_matrix", "run_prepared"]
-RESULTS_FILE = "results.json"
 
 
 def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def run_prepared(
         if runner is not None:
             runner.run(work, failures)
         document = make_document(cells, tests, failures)
-        write_json(folder / RESULTS_FILE, document)
+        write_results(folder, document)
     return document
 
 
@@ -63,9 +63,9 @@ def _missing(cells: Sequence[Cell], tests: Sequence[Column], failures: Failures)
 def invalidated(folder: Path, cells: Sequence[Cell], tests: Sequence[Column]) -> list[str]:
     """What changed since `folder`'s last document was written, and what of it must be done again; a line for each set."""
     try:
-        old: Mapping[str, Any] = json.loads((folder / RESULTS_FILE).read_bytes())
+        old = read_results(folder)
         digests, known = old["digests"], {row["key"] for row in old["trainings"]}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, KeyError, TypeError):
         return []
     new = {test.name: test.digest for test in tests} | {k: v for cell in cells for k, v in cell.digests.items()}
     lines = []

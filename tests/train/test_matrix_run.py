@@ -9,7 +9,7 @@ from reid_data.images import write_image
 from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
-from reid_train.report.summary import read_results, row_name
+from reid_train.runs.matrix_document import read_results, row_name
 from reid_train.testing import test as run_test
 from reid_train.training import fit as train
 from tests.conftest import random_image
