@@ -87,7 +87,7 @@ def _views(base: str, columns: list[str], data_root: Path) -> "np.ndarray | None
 def make_page(folder: Path, data_root: Path, *, thumbs: bool = True, out: Path | None = None) -> Path:
     """Draw contact sheets that are missing, then write the page and its numbers; where the page lies."""
     from reid_train.report.html import write_report
-    from reid_train.report.summary import read_results
+    from reid_train.runs.matrix_document import read_results
 
     if thumbs:
         write_sheets(read_results(folder), folder, data_root)

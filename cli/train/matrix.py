@@ -22,6 +22,7 @@ from ..terminal import say
 
 if TYPE_CHECKING:
     from reid_train.matrix.cells import Cell, Column, Machine
+    from reid_train.matrix.children import Children
 
 STUDIES = ("composite",)
 SELF = "from reid_cli.train import cell_main; cell_main()"
@@ -104,8 +105,8 @@ def matrix(
         return print_outlook(cells, tests, folder, machine, jobs, as_json=form == "json")
     if export_commands is not None:
         return _export(cells, tests, machine, export_commands)
-    children = None if collect else _children(folder, machine, jobs)
-    document = run_prepared(cells, tests, folder, machine, children=children, retry_failed=retry_failed)
+    runner = None if collect else cell_processes(folder, machine, jobs)
+    document = run_prepared(cells, tests, folder, runner=runner, retry_failed=retry_failed)
     if collect:
         require_results(document)
     write_tables(document, folder, data_root, thumbs=not no_thumbs)
@@ -137,8 +138,9 @@ def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | 
     )
 
 
-def _children(folder: Path, machine: "Machine", jobs: int) -> Any:
-    from reid_train.matrix.runner import Children
+def cell_processes(folder: Path, machine: "Machine", jobs: int) -> "Children":
+    """The runner of this command: each cell is a `reid-train fit` of its own."""
+    from reid_train.matrix.children import Children
 
     return Children([sys.executable, "-c", SELF], folder, machine, jobs, say)
 

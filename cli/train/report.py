@@ -44,7 +44,7 @@ def report(folder: Path, kind: str, out: Path | None, no_thumbs: bool, data_root
 
 def _tables(folder: Path, kind: str) -> str:
     from reid_train.matrix.tables import FORMATS, all_tables, as_csv
-    from reid_train.report.summary import read_results
+    from reid_train.runs.matrix_document import read_results
 
     document = read_results(folder)
     return as_csv(document) if kind == "csv" else "\n\n".join(map(FORMATS[kind], all_tables(document)))

@@ -15,11 +15,11 @@ import numpy as np
 
 from reid_data.errors import InputError
 from reid_train.evaluation.per_query import PerQuery
+from reid_train.runs.matrix_document import METRICS
 
 VERSIONS = {"bootstrap": 1}  # intervals, paired, over_seeds
 
 RESAMPLES = 10_000
-METRICS = ("mAP", "mINP", "rank-1", "rank-5", "rank-10")
 _QUANTILES = (2.5, 97.5)
 _CHUNK = 1000
 

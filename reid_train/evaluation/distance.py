@@ -21,7 +21,7 @@ import torch
 from reid_data.errors import InputError, unknown_name
 
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
-METRICS = ("cosine", "euclidean")
+DISTANCES = ("cosine", "euclidean")
 TIE = 1e-12
 HUGE = 1e15
 _FLOAT32_UNIT = 2.0**-24
@@ -44,13 +44,13 @@ def take_rows(features: Any, index: np.ndarray, device: str | torch.device = "cp
 
 @dataclass(frozen=True)
 class Metric:
-    """One of METRICS as scores (see the module's text); raises UsageError for another name."""
+    """One of DISTANCES as scores (see the module's text); raises UsageError for another name."""
 
     name: str
 
     def __post_init__(self) -> None:
-        if self.name not in METRICS:
-            raise unknown_name("metric", self.name, METRICS)
+        if self.name not in DISTANCES:
+            raise unknown_name("metric", self.name, DISTANCES)
 
     def tile(
         self, queries_MK: torch.Tensor, gallery_NK: torch.Tensor, norms_N: torch.Tensor, out: torch.Tensor

@@ -76,6 +76,10 @@ class Cell:
         return [test for test in tests if keys.get(test.dataset.name) != self.test_keys[test.name]]
 
 
+Work = tuple[Cell, list[Column]]
+"""A cell with something to do, and the columns that it still needs."""
+
+
 def prepare(plan: Plan, machine: Machine, *, need_space: bool = True) -> tuple[list[Cell], list[Column]]:
     """Load and check everything before the first epoch: sets, weights, settings, space. Raises ReidError."""
 

@@ -10,16 +10,16 @@ from typing import Any
 from reid_data.datasets.card import card_as_parent
 from reid_data.errors import InputError
 from reid_data.records import count_split
-from reid_train.evaluation.bootstrap import METRICS, OverSeeds, intervals, over_seeds
+from reid_train.evaluation.bootstrap import OverSeeds, intervals, over_seeds
 from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
 from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column
 from reid_train.matrix.failures import Failure, Failures
 from reid_train.matrix.plan import Training
 from reid_train.matrix.reliance import reliance
 from reid_train.matrix.study import beside_study
+from reid_train.runs.matrix_document import METRICS, SCHEMA, row_name
 from reid_train.runs.result import RunResult
 
-SCHEMA = "reid-matrix/1"
 MISSING = "not run yet"
 DECIMALS = 6
 PerQueries = dict[tuple[str, int, str], PerQuery]
@@ -51,18 +51,13 @@ def make_document(cells: Sequence[Cell], tests: Sequence[Column], failures: Fail
             square = _square(cell, test, row, result, failures)
             if square["status"] == "ok":
                 path = cell.folder / "tests" / test.dataset.name / PER_QUERY_FILE
-                rows[row_name(cell.training), cell.training.settings.seed, test.name] = found = read_per_query(path)
+                rows[row_name(cell.training.row), cell.training.settings.seed, test.name] = found = read_per_query(path)
                 square["intervals"] = {name: _pair(one.low, one.high) for name, one in intervals(found).items()}
             document["cells"].append(square)
     document["summary"] = _summary(document["cells"], rows)
-    document["reliance"] = reliance(cells, tests, rows, row_name)
+    document["reliance"] = reliance(cells, tests, rows)
     document["study"] = beside_study(document)
     return document
-
-
-def row_name(training: Training) -> str:
-    """A row of the table: the training sets and the varied settings; seeds are averaged over."""
-    return ", ".join([training.train, *(f"{name}={value}" for name, value in training.axes)])
 
 
 def _training_row(cell: Cell, result: RunResult | None, failures: Failures) -> dict[str, Any]:
@@ -101,7 +96,7 @@ def _square(
 
 
 def _common(training: Training) -> dict[str, Any]:
-    return {"train": training.train, "seed": training.settings.seed, "axes": dict(training.axes)}
+    return {**training.row, "seed": training.settings.seed}
 
 
 def _status(done: bool, failure: Failure | None) -> dict[str, Any]:
@@ -126,8 +121,7 @@ def _summary(squares: Sequence[Mapping[str, Any]], rows: PerQueries) -> list[dic
     """Every row and column over its seeds: mean, standard deviation, interval of the mean for other seeds and people."""
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for square in squares:
-        name = ", ".join([square["train"], *(f"{axis}={value}" for axis, value in square["axes"].items())])
-        groups.setdefault((name, square["test"]), []).append(square)
+        groups.setdefault((row_name(square), square["test"]), []).append(square)
     entries = []
     for (name, test), group in groups.items():
         done = [square for square in group if square["status"] == "ok"]

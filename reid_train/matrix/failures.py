@@ -5,7 +5,7 @@ import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from reid_data.errors import InputError
+from reid_data.errors import EnvironmentFault, InputError, ReidError
 from reid_data.files import printable, write_json
 
 FAILURES_FILE = "failures.json"
@@ -21,6 +21,11 @@ class Failure:
     reason: str
     log_tail: tuple[str, ...] = ()
     again: bool = False
+
+
+def failure_of(error: ReidError) -> Failure:
+    """An error as a failure: the first line of its message; a fault of the environment is tried again."""
+    return Failure(str(error).partition("\n")[0], again=isinstance(error, EnvironmentFault))
 
 
 @dataclass

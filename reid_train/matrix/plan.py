@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 from reid_data.errors import UsageError
+from reid_train.runs.matrix_document import row_name
 from reid_train.settings.train import TrainSettings, fields
 
 
@@ -32,9 +33,13 @@ class Training:
 
     @property
     def label(self) -> str:
-        """What a row of the table is called: the sets, then the varied settings, then the seed."""
-        varied = [f"{name}={value}" for name, value in self.axes]
-        return ", ".join([self.train, *varied, f"seed {self.settings.seed}"])
+        """What a training is called: its row, then the seed."""
+        return f"{row_name(self.row)}, seed {self.settings.seed}"
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Which row of the matrix it belongs to, as the document says it."""
+        return {"train": self.train, "axes": dict(self.axes)}
 
     def folder(self, key: str) -> str:
         """The run folder's name: readable, and unique by the training's key."""

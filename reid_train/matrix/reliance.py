@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from reid_data.compose.views import Diagnostic
 from reid_train.evaluation.bootstrap import over_seeds, paired
 from reid_train.evaluation.per_query import PerQuery
 from reid_train.matrix.cells import Cell, Column
-from reid_train.matrix.plan import Training
+from reid_train.runs.matrix_document import row_name
 from reid_train.testing import MASKS_FILE
 
 METRIC = "mAP"
@@ -22,9 +22,7 @@ DECIMALS = 6
 PerQueries = Mapping[tuple[str, int, str], PerQuery]
 
 
-def reliance(
-    cells: Sequence[Cell], tests: Sequence[Column], rows: PerQueries, name_of: Callable[[Training], str]
-) -> list[dict[str, Any]]:
+def reliance(cells: Sequence[Cell], tests: Sequence[Column], rows: PerQueries) -> list[dict[str, Any]]:
     """One entry per row of the grid and diagnostic column, over the seeds that have both results.
 
     `mAP` and `original` (the same on the set as it is, null where that is no column): mean, std and 95 % interval.
@@ -33,7 +31,7 @@ def reliance(
     """
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        groups.setdefault(name_of(cell.training), []).append(cell)
+        groups.setdefault(row_name(cell.training.row), []).append(cell)
     entries = []
     for name, group in groups.items():
         for test in tests:
@@ -65,8 +63,7 @@ def _entry(
     original = [] if plain is None else [rows[name, seed, plain.name] for seed in seeds]
     masks = _query_masks(done[0].folder / "tests" / test.dataset.name / MASKS_FILE)
     return {
-        "train": done[0].training.train,
-        "axes": dict(done[0].training.axes),
+        **done[0].training.row,
         "seeds": seeds,
         "test": test.name,
         "base": test.dataset.base.name if plain is None else plain.name,

@@ -7,9 +7,9 @@ from importlib.resources import files
 from typing import Any
 
 from reid_data.datasets.card import is_photographic
+from reid_train.runs.matrix_document import STUDY_METRICS
 
 SOURCE = "the reference study"
-METRICS = ("mAP", "rank-1", "rank-5", "rank-10")
 STUDIES = {"composite": (("market", "composite"), ("market", "duke", "composite"))}
 """Training and test sets of each table of the study that is a grid."""
 
@@ -22,7 +22,7 @@ def study_figures(name: str = "composite") -> dict[tuple[str, str], dict[str, fl
     for variant in table["variants"]:
         train, _, test = variant["id"].partition("->")
         means = [sum(column) / len(column) / 100 for column in zip(*variant["runs"])]
-        found[train, test] = dict(zip(METRICS, means))
+        found[train, test] = dict(zip(STUDY_METRICS, means))
     return found
 
 
@@ -50,7 +50,7 @@ def beside_study(document: Mapping[str, Any]) -> list[dict[str, Any]] | None:
             "axes": found[train, test]["axes"],
             "status": found[train, test]["status"],
             "reported": reported,
-            "ours": {name: found[train, test]["metrics"].get(name) for name in METRICS},
+            "ours": {name: found[train, test]["metrics"].get(name) for name in STUDY_METRICS},
             "source": SOURCE,
         }
         for found in rows.values()

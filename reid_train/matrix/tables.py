@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reid_data.files import printable
-from reid_train.evaluation.bootstrap import METRICS
+from reid_train.runs.matrix_document import METRICS, STUDY_METRICS, row_name
 
 SHOWN = ("mAP", "rank-1")
 _LATEX = {
@@ -39,15 +39,11 @@ def metric_table(document: Mapping[str, Any], metric: str) -> Table:
     columns = list(document["tests"])
     rows: dict[str, dict[str, str]] = {}
     for entry in document["summary"]:
-        rows.setdefault(_row_name(entry), {})[entry["test"]] = _square(entry, metric)
+        rows.setdefault(row_name(entry), {})[entry["test"]] = _square(entry, metric)
     body = [(name, *(squares[column] for column in columns)) for name, squares in rows.items()]
     if metric == "mAP":
         body.append(("(chance)", *(_percent(document["tests"][column]["chance_mAP"]) for column in columns)))
     return Table(f"{metric} %, [95 % interval]", ("trained on \\ tested on", *columns), tuple(body))
-
-
-def _row_name(entry: Mapping[str, Any]) -> str:
-    return ", ".join([entry["train"], *(f"{name}={value}" for name, value in entry["axes"].items())])
 
 
 def _square(entry: Mapping[str, Any], metric: str) -> str:
@@ -83,7 +79,7 @@ def reliance_table(entries: Sequence[Mapping[str, Any]]) -> Table:
         drop = entry["drop"]
         rows.append(
             (
-                _row_name(entry),
+                row_name(entry),
                 entry["test"],
                 _with_limits(entry["mAP"]),
                 _with_limits(entry["original"]),
@@ -101,7 +97,7 @@ def study_table(entries: Sequence[Mapping[str, Any]]) -> Table:
     """The composite table of the reference study: its figures beside ours."""
     rows = [
         (
-            _row_name(entry),
+            row_name(entry),
             entry["test"],
             *(
                 text
@@ -191,7 +187,7 @@ def as_csv(document: Mapping[str, Any]) -> str:
         "queries",
         "queries_without_match",
     ]
-    head += [f"drop_{name}" for name in _DROP] + [f"study_{name}" for name in METRICS if name != "mINP"]
+    head += [f"drop_{name}" for name in _DROP] + [f"study_{name}" for name in STUDY_METRICS]
     text = io.StringIO()
     lines = csv.DictWriter(text, head, restval="", lineterminator="\n")
     lines.writeheader()

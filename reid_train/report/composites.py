@@ -14,7 +14,7 @@ from reid_train.report.bars import NUM_BINS, Histogram, bin_of, histogram
 from reid_train.report.evidence import Evidence
 from reid_train.report.pictures import image_folder, read_sheet, sheet_path
 from reid_train.report.sheet import Sheet, make_sheet
-from reid_train.report.summary import column_names
+from reid_train.runs.matrix_document import column_names
 
 STATUSES = ("ok", "flagged", "dropped", "failed")
 

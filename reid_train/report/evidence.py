@@ -11,7 +11,7 @@ from reid_data.files import printable
 from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
 from reid_train.evaluation.showcase import SCHEMA as SHOWCASE_SCHEMA
 from reid_train.evaluation.showcase import SHOWCASE_FILE
-from reid_train.report.summary import column_names, read_results, row_name
+from reid_train.runs.matrix_document import column_names, read_results, row_name
 from reid_train.runs.result import read_result
 
 Value = TypeVar("Value")

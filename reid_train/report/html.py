@@ -24,9 +24,8 @@ from reid_train.report.curves import cmc_charts, training_charts
 from reid_train.report.evidence import Evidence, read_evidence
 from reid_train.report.heat import heat_map
 from reid_train.report.pictures import read_sheet, sheet_path, shown_squares
-from reid_train.report.scores import matrix_scores, score_sheet
+from reid_train.report.scores import PAGE_METRICS, matrix_scores, score_sheet
 from reid_train.report.sheet import Sheet
-from reid_train.report.summary import METRICS
 
 REPORT_FILE, NUMBERS_FILE, NUMBERS_FOLDER = "report.html", "report.json", "numbers"
 SCHEMA = "reid-report/1"
@@ -86,7 +85,7 @@ def page_context(
         "columns": evidence.columns,
         "num_seeds": len({run.seed for run in evidence.runs}),
         "in_short": findings.in_short(evidence, scores, found, reliances),
-        "maps": [heat_map(evidence, scores, metric) for metric in METRICS],
+        "maps": [heat_map(evidence, scores, metric) for metric in PAGE_METRICS],
         "has_reported": any(score.reported is not None for score in scores.values()),
         "study": next((entry["source"] for entry in document["study"] or ()), ""),
         "differences": [(test, [one for one in found if one.test == test]) for test in evidence.columns],

@@ -6,7 +6,7 @@ from typing import Any
 
 from reid_train.report.differences import signed_points
 from reid_train.report.sheet import Sheet, make_sheet
-from reid_train.report.summary import row_name
+from reid_train.runs.matrix_document import row_name
 
 PLAIN = "as it is"
 Entry = Mapping[str, Any]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reid_train.report.sheet import Sheet, make_sheet
-from reid_train.report.summary import METRICS, column_names, row_name
+from reid_train.runs.matrix_document import STUDY_METRICS, column_names, row_name
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class Score:
     reported: float | None = None
 
 
+PAGE_METRICS = (*STUDY_METRICS, "mINP")
+"""In the order of the page."""
+
 NOTHING = Score(None, None, None, None, 0, "missing")
 Scores = dict[tuple[str, str, str], Score]
 
@@ -35,7 +38,7 @@ def matrix_scores(document: Mapping[str, Any]) -> Scores:
     scores: Scores = {}
     for entry in document["summary"]:
         row, test = row_name(entry), entry["test"]
-        for metric in METRICS:
+        for metric in PAGE_METRICS:
             found = entry["metrics"].get(metric, {})
             scores[row, test, metric] = Score(
                 found.get("mean"),

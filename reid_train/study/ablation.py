@@ -20,6 +20,7 @@ from reid_data.records import ReidDataset
 from reid_train.evaluation.compare import Outcome, compare, read_outcome
 from reid_train.matrix.cells import Machine
 from reid_train.runs.folder import effective_temperatures, read_log
+from reid_train.runs.matrix_document import STUDY_METRICS
 from reid_train.settings.train import TrainSettings
 from reid_train.testing import test as run_test
 from reid_train.training.batches import take_identities
@@ -28,7 +29,6 @@ from reid_train.training.fit import fit, identify, is_finished
 logger = logging.getLogger("reid_train")
 SCHEMA = "reid-ablation/1"
 RUNS_FOLDER = "ablations"
-STUDY_METRICS = ("mAP", "rank-1", "rank-5", "rank-10")
 
 Progress = Callable[[int, int], None]
 Announce = Callable[[str], Progress | None]

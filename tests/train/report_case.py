@@ -11,10 +11,11 @@ import numpy as np
 from reid_data.files import write_json
 from reid_data.images import write_image
 from reid_data.manifest import Form, encode_row, make_header
-from reid_train.evaluation.bootstrap import METRICS, over_seeds
+from reid_train.evaluation.bootstrap import over_seeds
 from reid_train.evaluation.per_query import PerQuery, read_per_query
 from reid_train.features.files import write_npz
 from reid_train.report.pictures import sheet_path
+from reid_train.runs.matrix_document import METRICS, RESULTS_FILE, SCHEMA
 from reid_train.runs.result import RunResult, write_result
 
 PEOPLE, QUERIES = 12, 36
@@ -54,7 +55,7 @@ class Case:
 def write_case(case: Case, runs: Path, data: Path | None = None) -> Path:
     """Write the matrix of `case` to `runs/matrix` (and its sets to `data`); the folder."""
     folder = runs / "matrix"
-    document: dict[str, Any] = {"schema": "reid-matrix/1", "axes": [], "digests": {}, "study": None}
+    document: dict[str, Any] = {"schema": SCHEMA, "axes": [], "digests": {}, "study": None}
     cards = {name: {key: value for key, value in case.card(name).items() if key != "parents"} for name in case.tests}
     document["tests"] = {name: {"digest": "0", "chance_mAP": 0.05, "card": cards[name]} for name in case.tests}
     document["trainings"], document["cells"], summary = [], [], {}
@@ -72,7 +73,7 @@ def write_case(case: Case, runs: Path, data: Path | None = None) -> Path:
     document["summary"] = [_summary(case, place, rows) for place, rows in summary.items()]
     document["reliance"] = [_reliance(case, place, rows) for place, rows in summary.items() if "@" in place[1]]
     folder.mkdir(parents=True)
-    write_json(folder / "results.json", document)
+    write_json(folder / RESULTS_FILE, document)
     if data is not None:
         _write_sets(case, data, folder)
     return folder

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from reid_train.matrix import runner as children_module
+from reid_train.matrix import children as children_module
 from reid_train.matrix.cells import Cell, Column, Machine, prepare
+from reid_train.matrix.children import Children
 from reid_train.matrix.document import num_failed
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import invalidated, run_matrix, run_prepared
-from reid_train.matrix.runner import Children
 
 from .conftest import small, write_tiny_set
 
@@ -63,7 +63,7 @@ class Grid:
 
     def run(self, before: str = "", jobs: int = 2, **options: Any) -> dict[str, Any]:
         children = Children(self.fetching(before), self.folder, self.machine, jobs, self.said.append)
-        return run_prepared(*self.prepared(), self.folder, self.machine, children=children, **options)
+        return run_prepared(*self.prepared(), self.folder, runner=children, **options)
 
 
 def test_children_come_to_the_same_document(grid: Grid) -> None:
@@ -157,7 +157,7 @@ def test_no_child_outlives_the_runner_and_the_same_command_goes_on(grid: Grid, t
         with open(said, "a", buffering=1) as file:
             program = [sys.executable, "-c", CELL]
             children = Children(program, grid.folder, grid.machine, 1, lambda line: print(line, file=file))
-            run_prepared(*prepare(plan, grid.machine), grid.folder, grid.machine, children=children)
+            run_prepared(*prepare(plan, grid.machine), grid.folder, runner=children)
 
     def wait_for(start: str) -> None:
         until = time.monotonic() + 400
@@ -196,7 +196,7 @@ def test_an_interruption_stops_every_child(grid: Grid) -> None:
     children = Children(grid.fetching(sleeping), grid.folder, grid.machine, 2, listen)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        run_prepared(*grid.prepared(), grid.folder, grid.machine, children=children)
+        run_prepared(*grid.prepared(), grid.folder, runner=children)
     assert time.monotonic() - started < 60
     for child in children.live:
         assert child.wait(timeout=30) != 0
@@ -204,12 +204,12 @@ def test_an_interruption_stops_every_child(grid: Grid) -> None:
 
 def test_collect_shows_what_is_there(grid: Grid) -> None:
     cells, tests = grid.prepared()
-    document = run_prepared(cells, tests, grid.folder, grid.machine)
+    document = run_prepared(cells, tests, grid.folder, runner=None)
     assert {cell["status"] for cell in document["cells"]} == {"missing"}
     source = grid.finished / "cells" / cells[1].folder.name
     cells[1].folder.parent.mkdir(parents=True)
     source.rename(cells[1].folder)
-    document = run_prepared(cells, tests, grid.folder, grid.machine)
+    document = run_prepared(cells, tests, grid.folder, runner=None)
     assert [cell["status"] for cell in document["cells"]] == ["missing", "missing", "ok", "ok"]
     assert document["cells"][2:] == grid.whole["cells"][2:]
     assert [entry["status"] for entry in document["summary"]] == ["missing", "missing", "ok", "ok"]

@@ -59,7 +59,7 @@ def test_the_drop_by_hand(tiny, tmp_path):
         ("tiny", 0, "tiny"): per_query([0.9, 0.5, 0.4, 0.0]),
         ("tiny", 0, "tiny@background"): per_query([0.3, 0.2, 0.1, 0.0]),
     }
-    found = reliance([cell], tests, rows, lambda training: training.train)
+    found = reliance([cell], tests, rows)
     assert len(found) == 1
     entry = found[0]
     assert (entry["base"], entry["view"], entry["chance_mAP"], entry["masks"]) == (
@@ -97,10 +97,10 @@ def test_the_drop_by_hand(tiny, tmp_path):
 def test_without_the_plain_column_there_is_no_drop(tiny, tmp_path):
     tests, cell = columns(tiny, tmp_path)
     rows = {("tiny", 0, "tiny@background"): per_query([0.3, 0.2, 0.1, 0.0])}
-    entry = reliance([cell], tests[1:], rows, lambda training: training.train)[0]
+    entry = reliance([cell], tests[1:], rows)[0]
     assert (entry["drop"], entry["original"], entry["base"]) == (None, None, "tiny")
     assert entry["mAP"]["mean"] == pytest.approx(0.2)
-    assert reliance([cell], tests, {}, lambda training: training.train) == []
+    assert reliance([cell], tests, {}) == []
 
 
 @pytest.mark.usefixtures("tiny_backbone")

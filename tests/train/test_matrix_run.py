@@ -9,7 +9,7 @@ from reid_data.images import write_image
 from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
-from reid_train.report.summary import read_results, row_name
+from reid_train.runs.matrix_document import read_results, row_name
 from reid_train.testing import test as run_test
 from reid_train.training.fit import fit
 from reid_train.training.training import Training
@@ -85,7 +85,7 @@ def test_a_failed_training_is_a_row_and_the_grid_goes_on(tiny_root, tmp_path, mo
             raise InputError("the loss is not finite")
         return real(settings, datasets, *rest, **options)
 
-    monkeypatch.setattr("reid_train.matrix.run.fit", fail_on_tiny)
+    monkeypatch.setattr("reid_train.matrix.runner.fit", fail_on_tiny)
     document = run(["tiny", "other"], ["tiny"], tmp_path, tiny_root)
     assert [(cell["status"], cell["reason"]) for cell in document["cells"]] == [
         ("failed", "the loss is not finite"),

@@ -11,9 +11,9 @@ from click.testing import CliRunner, Result
 from reid_cli.train import app
 
 from reid_train.matrix.cells import Machine
+from reid_train.matrix.children import Children
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import run_matrix
-from reid_train.matrix.runner import Children
 from reid_train.settings.train import TrainSettings
 from tests.train.conftest import build_tiny_backbone, small, write_tiny_set
 

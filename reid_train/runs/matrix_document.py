@@ -1,4 +1,4 @@
-"""`results.json`, which the matrix wrote: read, checked, and its names."""
+"""`results.json`, the document of a matrix: its place and its names, written, read and checked. What it holds: matrix/document."""
 
 import json
 from collections.abc import Mapping
@@ -6,11 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError
-from reid_data.files import printable
+from reid_data.files import printable, write_json
 
 SCHEMA = "reid-matrix/1"
 RESULTS_FILE = "results.json"
-METRICS = ("mAP", "rank-1", "rank-5", "rank-10", "mINP")
+METRICS = ("mAP", "mINP", "rank-1", "rank-5", "rank-10")
+"""The metrics that have an interval, and so a place in the document's summary."""
+STUDY_METRICS = ("mAP", "rank-1", "rank-5", "rank-10")
+"""Those of them that the reference study reports."""
+
+
+def write_results(folder: Path, document: Mapping[str, Any]) -> None:
+    """Write the document of a grid, whose `schema` is SCHEMA, into its folder."""
+    write_json(folder / RESULTS_FILE, document)
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -36,5 +44,5 @@ def column_names(document: Mapping[str, Any]) -> list[str]:
 
 
 def row_name(entry: Mapping[str, Any]) -> str:
-    """A row of the matrix: the training sets and the varied settings; seeds are averaged over."""
+    """A row of the matrix by an entry's `train` and `axes`: the training sets and the varied settings; seeds are averaged over."""
     return ", ".join([entry["train"], *(f"{name}={value}" for name, value in entry["axes"].items())])
