@@ -33,6 +33,7 @@ from reid_train.runs.folder import test_key
 from reid_train.runs.result import RunResult, read_result, write_result
 from reid_train.settings.train import TrainSettings
 from reid_train.training.parts import make_net
+from reid_train.training.versions import feature_versions, score_versions
 
 logger = logging.getLogger("reid_train")
 MASKS_FILE = "masks.json"
@@ -62,7 +63,8 @@ class TrainedModel:
         how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
         names = settings_digest([record.name for record in records])
         device = self.arithmetic.device.type
-        cache = FeatureCache([self.sha256, self.metadata["norm"], asdict(how), device, content, names])
+        key = [self.sha256, self.metadata["norm"], asdict(how) | feature_versions(), device, content, names]
+        cache = FeatureCache(key)
         return extract(
             self.net, records, how, self.arithmetic, workers=workers, progress=progress, images=images, cache=cache
         )
@@ -116,7 +118,7 @@ def test(
         raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")
     model = load_trained(run_folder, device=device, changes=changes)
     digest = content_digest(dataset)
-    key = test_key(result.train_key, model.settings, digest)
+    key = test_key(result.train_key, model.settings, digest, versions=score_versions())
     if result.tests.get(dataset.name, {}).get("test_key") == key:
         return result
     before = time.monotonic()

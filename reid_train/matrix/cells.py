@@ -17,6 +17,7 @@ from reid_train.runs.folder import finished, test_key
 from reid_train.runs.result import RunResult
 from reid_train.training.batches import take_part
 from reid_train.training.fit import identify
+from reid_train.training.versions import score_versions
 
 CELLS_FOLDER = "cells"
 # A run folder by backbone: float32 weights in the model file, and again in the state file with two Adam moments.
@@ -119,7 +120,7 @@ def _prepare_cell(
     place = machine.runs / CELLS_FOLDER
     key = identify(settings, datasets, device=machine.device, data_root=machine.data_root).train_key
     digests = {part.name: load(part.name)[1] for part in training.parts}
-    keys = {test.name: test_key(key, settings, test.digest) for test in tests}
+    keys = {test.name: test_key(key, settings, test.digest, versions=score_versions()) for test in tests}
     return Cell(training, datasets, key, place / training.folder(key), digests, keys)
 
 

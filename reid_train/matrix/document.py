@@ -19,6 +19,7 @@ from reid_train.matrix.reliance import reliance
 from reid_train.matrix.study import beside_study
 from reid_train.runs.matrix_document import METRICS, SCHEMA, row_name
 from reid_train.runs.result import RunResult
+from reid_train.settings.train import SETTINGS_SCHEMA
 
 MISSING = "not run yet"
 DECIMALS = 6
@@ -35,6 +36,7 @@ def make_document(cells: Sequence[Cell], tests: Sequence[Column], failures: Fail
     """
     document: dict[str, Any] = {
         "schema": SCHEMA,
+        "settings_schema": SETTINGS_SCHEMA,
         "axes": [name for name, _ in cells[0].training.axes],
         "digests": {test.name: test.digest for test in tests}
         | {k: v for cell in cells for k, v in cell.digests.items()},

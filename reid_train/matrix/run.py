@@ -6,12 +6,13 @@ from typing import Any
 
 from reid_data.errors import InputError
 from reid_data.files import make_folder, only_writer
-from reid_train.matrix.cells import Cell, Column, Machine, Work, prepare
+from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine, Work, prepare
 from reid_train.matrix.document import make_document, num_failed
 from reid_train.matrix.failures import Failures, read_failures
 from reid_train.matrix.plan import Plan
 from reid_train.matrix.runner import Announce, InProcess, Runner
 from reid_train.runs.matrix_document import read_results, write_results
+from reid_train.settings.train import SETTINGS_SCHEMA
 
 __all__ = ["Machine", "invalidated", "num_failed", "prepare", "run_matrix", "run_prepared"]
 
@@ -67,6 +68,11 @@ def invalidated(folder: Path, cells: Sequence[Cell], tests: Sequence[Column]) ->
         digests, known = old["digests"], {row["key"] for row in old["trainings"]}
     except (InputError, KeyError, TypeError):
         return []
+    if old.get("settings_schema", 1) != SETTINGS_SCHEMA:
+        return [
+            f"the last run of this matrix was made by another version of this tool: its {len(known)} trainings cannot be compared "
+            f"with these, and all is done again. They still lie in {CELLS_FOLDER}/."
+        ]
     new = {test.name: test.digest for test in tests} | {k: v for cell in cells for k, v in cell.digests.items()}
     lines = []
     for name in sorted(name for name in new if digests.get(name, new[name]) != new[name]):

@@ -18,7 +18,7 @@ from reid_data.errors import InputError, UsageError
 from reid_data.files import printable, settings_digest, sha256_file, write_atomic, write_json
 from reid_train.runs.result import RunResult, read_result
 from reid_train.settings.setting import differences
-from reid_train.settings.train import TrainSettings, from_toml
+from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
 
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"
@@ -27,13 +27,17 @@ COSTS_FILE = "costs.json"
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """What a training is a function of: settings, the training sets' digests, weight and schedule files, device type."""
+    """What a training is a function of: settings, the training sets' digests, weight and schedule files, device type.
+
+    `settings_schema`: of the settings in the key; keys of different ones cannot be compared.
+    """
 
     train_key: str
     train_sets: list[str]
     digests: dict[str, str]
     weights_sha256: str | None
     device_type: str
+    settings_schema: int = SETTINGS_SCHEMA
 
 
 def train_key(
@@ -44,20 +48,20 @@ def train_key(
     *,
     norm_digest: str | None = None,
     swap_digest: str | None = None,
+    versions: Mapping[str, Any] | None = None,
 ) -> str:
     """Key of a training: equal keys mean equal weights (on a CPU: to the last bit).
 
     `dataset_digests`: of the training sets, in order; `norm_digest`: of the set that `--norm NAME` names; `swap_digest`: of
-    what `--bg NAME` gives. The content of weight and schedule files counts, their paths do not.
+    what `--bg NAME` gives; `versions`: of steps that were raised (see `training.versions`). The content of weight and
+    schedule files counts, their paths do not.
     """
-    values = settings.as_dict("train")
+    values = {**settings.key("train"), **(versions or {})}
     if settings.weights not in ("imagenet", "none"):
         values["weights"] = "file"
     if settings.temperature_file is not None:
         values["temperature_schedule"] = f"file:{schedule_sha256(settings)}"
-    if swap_digest is None:
-        del values["background_swap"], values["bg"]  # as if there were no such settings
-    else:
+    if swap_digest is not None:
         values["bg"] = swap_digest
     if norm_digest is not None:
         values["norm"] = f"{norm_digest}:{settings.norm.endswith(':per-image')}"
@@ -72,9 +76,15 @@ def schedule_sha256(settings: TrainSettings) -> str:
     return sha256_file(path)
 
 
-def test_key(key_of_training: str, settings: TrainSettings, dataset_digest: str) -> str:
-    """Key of one test: the training, the test settings, the test set."""
-    return settings_digest([key_of_training, settings.as_dict("test"), dataset_digest])
+def test_key(
+    key_of_training: str,
+    settings: TrainSettings,
+    dataset_digest: str,
+    *,
+    versions: Mapping[str, Any],
+) -> str:
+    """Key of one test: the training, the test settings, the test set, and the `versions` of steps that were raised."""
+    return settings_digest([key_of_training, {**settings.key("test"), **versions}, dataset_digest])
 
 
 def finished(run_folder: Path, key: str) -> RunResult | None:
@@ -92,6 +102,7 @@ def open_run(run_folder: Path, settings: TrainSettings, identity: RunIdentity) -
 def check_run(run_folder: Path, settings: TrainSettings, identity: RunIdentity) -> None:
     """Raise UsageError, which says what differs, if the folder holds another training."""
     if (run_folder / SETTINGS_FILE).is_file():
+        _refuse_other_schema(run_folder)
         old = read_settings(run_folder)
         changed = differences(old.as_dict("train"), settings.as_dict("train")) or _other_inputs(run_folder, identity)
         if changed:
@@ -100,6 +111,17 @@ def check_run(run_folder: Path, settings: TrainSettings, identity: RunIdentity) 
                 + "\n  ".join(changed)
                 + "\nChoose another --name, or remove that folder."
             )
+
+
+def _refuse_other_schema(run_folder: Path) -> None:
+    """Raise UsageError for a run whose key means something else than keys do now."""
+    rows = read_log(run_folder)
+    if rows and rows[0].get("settings_schema", 1) != SETTINGS_SCHEMA:
+        raise UsageError(
+            f"the run '{printable(run_folder)}' was begun by another version of this tool, whose settings cannot be compared with "
+            "these. What it has trained can still be tested (reid-train evaluate, extract); to train, choose another --name, or "
+            "remove that folder."
+        )
 
 
 def _other_inputs(run_folder: Path, identity: RunIdentity) -> list[str]:

@@ -16,7 +16,8 @@ SCHEMA = "reid-result/1"
 class RunResult:
     """One training and its tests. Holds nothing that differs between two runs of the same thing (costs are elsewhere).
 
-    `settings`: all settings by name. `digests`: of the training sets by name. `training`: the facts of the last epoch.
+    `settings`: all settings by name, `settings_schema` theirs (1: of before there was a number).
+    `digests`: of the training sets by name. `training`: the facts of the last epoch.
     `unreadable`: rows {set, name, reason} of training images that were left out. `tests`: by test set its key, digest,
     test settings, counts and unreadable images; `metrics`: by test set its metrics by name.
     """
@@ -33,6 +34,7 @@ class RunResult:
     num_images: int
     training: dict[str, float]
     versions: dict[str, str]
+    settings_schema: int = 1
     unreadable: list[dict[str, str]] = field(default_factory=list)
     tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -59,7 +61,8 @@ def read_result(run_folder: Path) -> RunResult | None:
         raise InputError(
             f"'{printable(path)}' cannot be read: {error}. Remove it and run the command again."
         ) from error
-    names = {entry.name for entry in fields(RunResult)}
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA or not names <= {*document}:
+    names = [entry.name for entry in fields(RunResult)]
+    known = {name: document[name] for name in names if name in document} if isinstance(document, dict) else {}
+    if not known or document.get("schema") != SCHEMA or not {*names} - {"settings_schema"} <= {*known}:
         raise InputError(f'\'{printable(path)}\' is no result of this tool (expected "schema": "{SCHEMA}").')
-    return RunResult(**{name: document[name] for name in names})
+    return RunResult(**known)

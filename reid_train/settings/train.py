@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
-from reid_data.files import settings_digest
 from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
 
 IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SETTINGS_SCHEMA = 2
+"""Raised whenever the default of a setting changes or what a setting means: it is part of every key."""
+
 STUDY = "the reference study"
 ASSUMED = "assumed: the usual UDA re-ID code"
 BOT = "Luo et al. 2019, Bag of Tricks (arXiv:1903.07071)"
@@ -307,9 +309,13 @@ class TrainSettings:
             name: getattr(self, name) for name, field in fields().items() if stage in (None, field.metadata["stage"])
         }
 
-    def digest(self, stage: str | None = None) -> str:
-        """Hexadecimal sha256 over the settings (of one `stage`)."""
-        return settings_digest(self.as_dict(stage))
+    def key(self, stage: str) -> dict[str, Any]:
+        """What a key digests: the settings of one `stage` that are not at their defaults, and the schema.
+
+        So a new setting, at its default, leaves every earlier key as it is.
+        """
+        given = {name: value for name, value in self.as_dict(stage).items() if value != fields()[name].default}
+        return {"schema": SETTINGS_SCHEMA, **given}
 
     def replace(self, **changes: Any) -> "TrainSettings":
         """A copy with `changes`; unknown names are an error that lists the valid ones."""

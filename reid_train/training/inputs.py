@@ -21,6 +21,7 @@ from reid_train.runs.folder import RunIdentity, train_key
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import TrainingSet, channel_norm, load_training_set
 from reid_train.training.schedules import read_temperatures
+from reid_train.training.versions import training_versions
 
 logger = logging.getLogger("reid_train")
 
@@ -65,6 +66,7 @@ class Inputs:
             place,
             norm_digest=self.norm_digest,
             swap_digest=None if self.backgrounds is None else self.backgrounds.digest,
+            versions=training_versions(),
         )
         return RunIdentity(key, list(self.digests), dict(self.digests), self.weights_sha256, place)
 

@@ -5,6 +5,9 @@ from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.manifest import Row, raised
 from reid_data.seeds import VERSIONS as SEED_VERSIONS
 from reid_data.transforms import VERSIONS as TRANSFORM_VERSIONS
+from reid_train.evaluation.expansion import VERSIONS as EXPANSION_VERSIONS
+from reid_train.evaluation.metrics import VERSIONS as METRIC_VERSIONS
+from reid_train.evaluation.rerank import VERSIONS as RERANK_VERSIONS
 from reid_train.training.batches import VERSIONS as BATCH_VERSIONS
 from reid_train.training.losses import VERSIONS as LOSS_VERSIONS
 from reid_train.training.samplers import VERSIONS as PLAN_VERSIONS
@@ -21,6 +24,11 @@ def training_versions() -> Row:
 def feature_versions() -> Row:
     """The same of what decides features besides the weights (a diagnostic's digest has its own)."""
     return raised(_resize())
+
+
+def score_versions() -> Row:
+    """The same of what decides the scores of a test besides the weights."""
+    return raised(_resize() | METRIC_VERSIONS | RERANK_VERSIONS | EXPANSION_VERSIONS)
 
 
 def _resize() -> dict[str, int]:

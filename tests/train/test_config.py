@@ -71,7 +71,7 @@ def test_choices_are_those_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize("name", list(fields()))
-def test_every_setting_is_described_and_enters_the_digest_of_its_stage(name: str) -> None:
+def test_every_setting_is_described_and_enters_the_key_of_its_stage(name: str) -> None:
     field = fields()[name]
     assert field.metadata["help"].endswith(".")
     assert field.metadata["source"]
@@ -79,7 +79,7 @@ def test_every_setting_is_described_and_enters_the_digest_of_its_stage(name: str
     changed = TrainSettings().replace(**{name: other_value(name)})
     assert getattr(changed, name) != field.default
     for stage in ("train", "test", "run"):
-        same = changed.digest(stage) == TrainSettings().digest(stage)
+        same = changed.key(stage) == TrainSettings().key(stage)
         assert same == (stage != field.metadata["stage"])
 
 

@@ -263,3 +263,17 @@ def test_seeds_and_intervals_in_the_document(tiny_root: Path, tmp_path: Path) ->
         low, high = cell["intervals"]["mAP"]
         assert low <= cell["metrics"]["mAP"] <= high
     assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_a_matrix_of_another_version_is_said_to_be_one(tiny_root, tmp_path):
+    plan, machine, folder = (
+        make_plan(["tiny"], ["tiny"], small()),
+        Machine(tmp_path, tiny_root, "cpu", 1),
+        tmp_path / "m",
+    )
+    run_matrix(plan, folder, machine, lambda what: None)
+    document = json.loads((folder / "results.json").read_bytes())
+    del document["settings_schema"]
+    (folder / "results.json").write_text(json.dumps(document))
+    (line,) = invalidated(folder, *prepare(plan, machine))
+    assert "another version of this tool: its 1 trainings" in line

@@ -280,8 +280,8 @@ def test_keys() -> None:
     assert len({base, *others}) == 8
     by_file = [train_key(small(weights=path), ["d1"], "w", "cpu") for path in ("a.pth", "b.pth")]
     assert by_file[0] == by_file[1]
-    assert key_of_test(base, small(), "t") != key_of_test(base, small(flip_test=True), "t")
-    assert key_of_test(base, small(), "t") != key_of_test(base, small(), "u")
+    assert key_of_test(base, small(), "t", versions={}) != key_of_test(base, small(flip_test=True), "t", versions={})
+    assert key_of_test(base, small(), "t", versions={}) != key_of_test(base, small(), "u", versions={})
 
 
 def test_tests_are_not_repeated_and_test_settings_can_change(
