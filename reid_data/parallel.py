@@ -30,26 +30,24 @@ def ordered_map(
     workers: int,
     *,
     chunk: int = 16,
-    initializer: Callable[..., None] | None = None,
-    initargs: tuple[Any, ...] = (),
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item in the order of `items`, whatever the number of `workers`.
 
-    `function` and `initializer` are module-level (they travel by name). With one worker everything happens in this
-    process. At most 4 * `workers` chunks are under way, so memory does not grow with the number of items.
+    `function` is pickled once for each worker, not with every item: a module-level function, or an object with `__call__`,
+    whose tools (a cache, a network) are built where it is first called if they are cached properties. With one worker
+    or none everything happens in this process. At most 4 * `workers` chunks are under way, so memory does not grow with
+    the number of items.
     """
     if workers <= 1:
-        if initializer is not None:
-            initializer(*initargs)
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
     feed = iter(items)
-    pool = ProcessPoolExecutor(workers, context, _start_worker, (initializer, initargs))
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (function,))
     try:
         waiting: deque[Future[list[Result]]] = deque()
         for part in iter(lambda: list(islice(feed, chunk)), []):
-            waiting.append(pool.submit(_run_chunk, function, part))
+            waiting.append(pool.submit(_run_chunk, part))
             if len(waiting) >= 4 * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -63,19 +61,23 @@ def ordered_map(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run_chunk(function: Callable[[Item], Result], part: list[Item]) -> list[Result]:
-    return [function(item) for item in part]
+_function: Callable[[Any], Any]
+"""What this process is a worker for; it serves one map only."""
 
 
-def _start_worker(initializer: Callable[..., None] | None, initargs: tuple[Any, ...]) -> None:
+def _run_chunk(part: list[Any]) -> list[Any]:
+    return [_function(item) for item in part]
+
+
+def _start_worker(function: Callable[[Any], Any]) -> None:
     """One thread per worker, no reaction to Ctrl-C (the parent stops us), no life after the parent's."""
+    global _function
+    _function = function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     import cv2
 
     cv2.setNumThreads(1)
-    if initializer is not None:
-        initializer(*initargs)
 
 
 def _exit_with_parent() -> None:

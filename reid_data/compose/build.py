@@ -6,6 +6,7 @@ Read `build_composite` from top to bottom; everything that it calls is one stage
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from reid_data.compose.picture import Steps, compose
@@ -89,8 +90,9 @@ def build_composite(
         tried = [row for side, bank in banks.items() for row in bank.rows(side)]
         done = len(output.begin(tried, sources=describe_sources(out, fg, bg)))
         jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[done:]]
-        tools = (segmenter, settings.steps, str(out))
-        for row in ordered_map(_compose_one, jobs, workers, initializer=_start, initargs=tools):
+        for folder in SPLIT_FOLDERS.values():
+            make_folder(out / folder)
+        for row in ordered_map(Composer(segmenter, settings.steps, out), jobs, workers):
             output.append(row)
             done += 1
             progress("composites", done, len(tasks))
@@ -153,28 +155,30 @@ def chosen_backdrop(task: Task, sides: dict[str, list[Backdrop]]) -> Backdrop | 
     return None if task.backdrop is None else sides[SIDES[task.record.split]][task.backdrop]
 
 
-_tools: tuple[MaskCache, Steps, Path]
+@dataclass(frozen=True)
+class Composer:
+    """Writes composites below `out`."""
 
+    segmenter: Segmenter
+    steps: Steps
+    out: Path
 
-def _start(segmenter: Segmenter, steps: Steps, out: str) -> None:
-    global _tools
-    _tools = MaskCache(segmenter), steps, Path(out)
-    for folder in SPLIT_FOLDERS.values():
-        make_folder(Path(out, folder))
+    @cached_property
+    def cache(self) -> MaskCache:
+        """The masks."""
+        return MaskCache(self.segmenter)
 
-
-def _compose_one(job: tuple[Task, Backdrop | None]) -> Row:
-    """Write one composite and give its manifest row."""
-    task, backdrop = job
-    if backdrop is None:
-        return image_row(task)
-    cache, steps, out = _tools
-    try:
-        data, judged = compose_task(task, backdrop, cache, steps)
-    except ImageError as error:
-        return image_row(replace(task, status="failed", reason=str(error)))
-    write_atomic(out / task.name, data)
-    return image_row(task, backdrop, sha256_bytes(data)) | judged
+    def __call__(self, job: tuple[Task, Backdrop | None]) -> Row:
+        """Write one composite and give its manifest row."""
+        task, backdrop = job
+        if backdrop is None:
+            return image_row(task)
+        try:
+            data, judged = compose_task(task, backdrop, self.cache, self.steps)
+        except ImageError as error:
+            return image_row(replace(task, status="failed", reason=str(error)))
+        write_atomic(self.out / task.name, data)
+        return image_row(task, backdrop, sha256_bytes(data)) | judged
 
 
 def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ def _swapped(
 
 
 def _made(jobs: Iterator[Job], size: tuple[int, int], workers: int, masks: str) -> Iterator[np.ndarray | str]:
-    return ordered_map(_run, ((job, size) for job in jobs), workers, chunk=64, initializer=_start, initargs=(masks,))
+    return ordered_map(_Maker(size, masks), jobs, workers, chunk=64)
 
 
 def _from_mask(record: Record, make: Callable[[Masked], np.ndarray], cache: MaskCache) -> np.ndarray:
@@ -245,19 +245,22 @@ class KeptMasks:
         raise ImageError("has lost its mask from the cache; run the same command again")
 
 
-_cache: MaskCache | None = None
+@dataclass(frozen=True)
+class _Maker:
+    """Pictures at `size` with masks from the folder `masks`, or why there is none."""
 
+    size: tuple[int, int]
+    masks: str
 
-def _start(masks: str) -> None:
-    global _cache
-    _cache = MaskCache(KeptMasks())
-    _cache.folder = Path(masks)
+    @cached_property
+    def cache(self) -> MaskCache:
+        """The masks; none is made."""
+        cache = MaskCache(KeptMasks())
+        cache.folder = Path(self.masks)
+        return cache
 
-
-def _run(item: tuple[Job, tuple[int, int]]) -> np.ndarray | str:
-    job, size = item
-    assert _cache is not None, "the worker was not started with _start"
-    try:
-        return resize(job(_cache), size)
-    except ImageError as error:
-        return str(error)
+    def __call__(self, job: Job) -> np.ndarray | str:
+        try:
+            return resize(job(self.cache), self.size)
+        except ImageError as error:
+            return str(error)

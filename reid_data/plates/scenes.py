@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def scene_pieces(records: Sequence[Record], side: str, search: Search, progress:
         of_camera.setdefault(records[index].camid, []).append(records[index])
     turns = sorted((turn, camid) for camid, mine in of_camera.items() for turn in range(len(mine)))
     jobs = [(of_camera[camid][turn], side) for turn, camid in turns]
-    yield from _until_enough(_cut_scene, jobs, search, {side: search.wanted}, progress)
+    yield from _until_enough(partial(_cut_scene, search), jobs, search.workers, {side: search.wanted}, progress)
 
 
 def frame_pieces(records: Sequence[Record], search: Search, progress: Progress) -> Iterator[Piece]:
@@ -95,17 +96,15 @@ def frame_pieces(records: Sequence[Record], search: Search, progress: Progress) 
         for side in ("train", "test")
     ]
     wanted = {"train": search.wanted, "test": search.wanted}
-    yield from _until_enough(_cut_median, jobs, search, wanted, progress)
+    yield from _until_enough(partial(_cut_median, search), jobs, search.workers, wanted, progress)
 
 
 def _until_enough(
-    cut: Callable[[Any], list[Piece]], jobs: list[Any], search: Search, wanted: dict[str, int], progress: Progress
+    cut: Callable[[Any], list[Piece]], jobs: list[Any], workers: int, wanted: dict[str, int], progress: Progress
 ) -> Iterator[Piece]:
     """The pieces of the jobs, in their order, as long as some side wants more plates."""
     left, total = dict(wanted), sum(wanted.values())
-    with closing(
-        ordered_map(cut, jobs, search.workers, chunk=1, initializer=_start, initargs=(search,))  # type: ignore[type-var]
-    ) as results:
+    with closing(ordered_map(cut, jobs, workers, chunk=1)) as results:  # type: ignore[type-var]
         for pieces in results:
             for piece in pieces:
                 if piece.data is not None and left[piece.side] == 0:
@@ -117,62 +116,51 @@ def _until_enough(
                 return
 
 
-_search: Search | None = None
-
-
-def _start(search: Search) -> None:
-    global _search
-    _search = search
-
-
-def _cut_scene(job: tuple[Record, str]) -> list[Piece]:
+def _cut_scene(search: Search, job: tuple[Record, str]) -> list[Piece]:
     """Up to six pieces of one picture; of an upright one, which is a crop already, the whole."""
     record, side = job
-    assert _search is not None, "the worker was not started with _start"
     try:
         data = read_bytes(record.path, record.root)
         picture = decode_image(data)
     except ImageError as error:
         return [Piece(record, side, None, None, str(error))]
     size, sha = (picture.shape[0], picture.shape[1]), sha256_bytes(data)
-    rng = np.random.default_rng(image_seed(_search.seed, record.name))
+    rng = np.random.default_rng(image_seed(search.seed, record.name))
     whole = whole_crop(size)
     upright = size[0] > 1.3 * size[1]
     boxes = ([whole] if whole else []) if upright else draw_boxes(size, PER_PICTURE, rng)
     if not boxes:
         return [Piece(record, side, sha, None, f"is too small ({size[1]}x{size[0]})")]
-    return [_judged(record, side, sha, picture, box) for box in boxes]
+    return [_judged(search, record, side, sha, picture, box) for box in boxes]
 
 
-def _cut_median(job: tuple[list[Record], str, int]) -> list[Piece]:
+def _cut_median(search: Search, job: tuple[list[Record], str, int]) -> list[Piece]:
     """Pieces of one half of the median of a camera's frames, `wanted` good ones if they can be found."""
     records, side, wanted = job
-    assert _search is not None, "the worker was not started with _start"
     try:
         scene = median_frame([record.path for record in records])
     except ImageError as error:
         return [Piece(records[0], side, None, None, f"camera {records[0].camid} {error}")]
     sha = sha256_bytes(scene.tobytes())
     columns = (0.0, 0.5) if side == "train" else (0.5, 1.0)
-    rng = np.random.default_rng(image_seed(_search.seed, f"frames {records[0].camid} {side}"))
+    rng = np.random.default_rng(image_seed(search.seed, f"frames {records[0].camid} {side}"))
     pieces: list[Piece] = []
     for _ in range(ROUNDS):
         for box in draw_boxes((scene.shape[0], scene.shape[1]), PER_PICTURE, rng, columns):
             if sum(piece.data is not None for piece in pieces) < wanted:
-                pieces.append(_judged(records[0], side, sha, scene, box))
+                pieces.append(_judged(search, records[0], side, sha, scene, box))
     return pieces or [Piece(records[0], side, sha, None, "too small for a pedestrian in either half")]
 
 
-def _judged(record: Record, side: str, sha: str, picture: np.ndarray, box: Box) -> Piece:
+def _judged(search: Search, record: Record, side: str, sha: str, picture: np.ndarray, box: Box) -> Piece:
     """A piece with what speaks against it: no ground to stand on, or somebody there already."""
-    assert _search is not None
     piece = store_size(box.cut(picture))
     about: dict[str, Any] = {"box": [box.top, box.left, box.height, box.width]}
     reason = ground_fault(piece)
     if not reason:
-        share, part = person_shares(piece, _search.segmenter, _search.max_person)
+        share, part = person_shares(piece, search.segmenter, search.max_person)
         about |= {"person_share": share, "person_part": part, "invented": 0.0}
-        if share >= _search.max_person:
+        if share >= search.max_person:
             reason = f"somebody is seen in {share:.0%} of it"
         elif part >= MAX_PART:
             reason = f"somebody smaller is seen in {part:.0%} of a part of it"

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
+from functools import cached_property, partial
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -83,23 +83,24 @@ def masked_batches(
     if workers == 1:
         yield from map(function, MaskCache(segmenter).masked_ahead(batches))
         return
-    jobs = ((function, batch) for batch in batches)
-    yield from ordered_map(_run, jobs, workers, chunk=1, initializer=_start, initargs=(segmenter,))
+    yield from ordered_map(_Masker(function, segmenter), batches, workers, chunk=1)
 
 
 def _apply(function: Callable[[Masked], Result], found: list[Masked | Unusable]) -> list[Result | Unusable]:
     return [one if isinstance(one, Unusable) else function(one) for one in found]
 
 
-_cache: MaskCache | None = None
+@dataclass(frozen=True)
+class _Masker(Generic[Result]):
+    """`function` of a batch of records with their masks."""
 
+    function: Callable[[list[Masked | Unusable]], Result]
+    segmenter: Segmenter
 
-def _start(segmenter: Segmenter) -> None:
-    global _cache
-    _cache = MaskCache(segmenter)
+    @cached_property
+    def cache(self) -> MaskCache:
+        """The masks."""
+        return MaskCache(self.segmenter)
 
-
-def _run(job: tuple[Callable[[list[Masked | Unusable]], Result], Sequence[Record]]) -> Result:
-    function, records = job
-    assert _cache is not None, "the worker was not started with _start"
-    return function(_cache.masked(records))
+    def __call__(self, records: Sequence[Record]) -> Result:
+        return self.function(self.cache.masked(records))

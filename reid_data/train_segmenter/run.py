@@ -9,7 +9,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -180,22 +180,26 @@ def train(
 
 
 def _batches(bank: Path, settings: TrainSettings, first: int, workers: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    mixture = Mixture(settings.empty, settings.drawn)
-    function = partial(_make, mixture, settings.seed, settings.batch)
-    yield from ordered_map(
-        function, range(first, settings.steps), workers, chunk=1, initializer=_open_bank, initargs=(str(bank),)
-    )
+    maker = _BatchMaker(bank, Mixture(settings.empty, settings.drawn), settings.seed, settings.batch)
+    yield from ordered_map(maker, range(first, settings.steps), workers, chunk=1)
 
 
-_opened: list[Bank] = []
+@dataclass(frozen=True)
+class _BatchMaker:
+    """The batch of a step, out of the bank in `folder`."""
 
+    folder: Path
+    mixture: Mixture
+    seed: int
+    size: int
 
-def _open_bank(folder: str) -> None:
-    _opened[:] = [Bank.open(Path(folder))]
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank; memory-mapped."""
+        return Bank.open(self.folder)
 
-
-def _make(mixture: Mixture, seed: int, size: int, step: int) -> tuple[np.ndarray, np.ndarray]:
-    return make_batch(_opened[0], mixture, seed, step, size)
+    def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        return make_batch(self.bank, self.mixture, self.seed, step, self.size)
 
 
 def _step(state: State, images: np.ndarray, masks: np.ndarray, settings: TrainSettings, device: str) -> float:

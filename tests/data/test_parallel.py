@@ -2,6 +2,9 @@
 
 import os
 import signal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +31,33 @@ def die_at_three(number: int) -> int:
     return number
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
+@dataclass(frozen=True)
+class Counting:
+    """Notes in a folder when its tool is built, and by which process."""
+
+    folder: Path
+    add: int
+
+    @cached_property
+    def tool(self) -> int:
+        """Built where it is first used."""
+        (self.folder / f"{os.getpid()}-{self.add}-{len(list(self.folder.iterdir()))}").touch()
+        return self.add
+
+    def __call__(self, number: int) -> int:
+        return number + self.tool
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_tool_is_built_once_in_each_worker_and_left_to_nobody(workers, tmp_path):
+    for add in (1, 10):  # another tool in the same processes, or in new ones
+        assert list(ordered_map(Counting(tmp_path, add), range(40), workers, chunk=2)) == [n + add for n in range(40)]
+    built = [path.name.split("-")[:2] for path in tmp_path.iterdir()]
+    assert len(built) == len({tuple(one) for one in built}), "no process built the tool of one map twice"
+    assert 2 <= len(built) <= 2 * max(1, workers)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3])
 def test_results_come_in_order(workers):
     assert list(ordered_map(square, range(100), workers, chunk=3)) == [number * number for number in range(100)]
 
