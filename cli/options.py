@@ -23,7 +23,7 @@ workers_option = click.option(
     type=click.IntRange(min=0),
     default=None,
     show_default="all processors",
-    help="Processes; never changes a result.",
+    help="Processes (0 or 1: this one alone); never changes a result.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")

@@ -84,7 +84,7 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
             target,
             segmenter,
             settings,
-            workers=options["workers"] or default_workers(),
+            workers=default_workers() if options["workers"] is None else options["workers"],
             overwrite=options["overwrite"],
             progress=stages,
         )

@@ -36,7 +36,7 @@ def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int
     dataset = load_dataset(name, data_root)
     notice(dataset)
     with Progress(f"check {dataset.name}") as progress:
-        findings, failed = check_set(dataset, workers or default_workers(), progress)
+        findings, failed = check_set(dataset, default_workers() if workers is None else workers, progress)
     faults = sum(finding.severity == "fault" for finding in findings)
     counts = {split: count_split(dataset.split(split)) for split in SPLITS}
     if as_json:

@@ -96,7 +96,7 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
         return _print_outlook(people, scenes, target, segmenter, settings, options)
     if options["samples"]:
         return _preview(people, scenes, target, segmenter, settings, options)
-    workers = options["workers"] or default_workers()
+    workers = default_workers() if options["workers"] is None else options["workers"]
     with Stages() as stages:
         built = build_composite(
             people,
@@ -172,7 +172,7 @@ def _preview(
     from reid_data.quality.preview import preview_composite
     from reid_data.quality.sheet import contact_sheet
 
-    workers = options["workers"] or default_workers()
+    workers = default_workers() if options["workers"] is None else options["workers"]
     strips, plan = preview_composite(people, scenes, segmenter, settings, num=options["samples"], workers=workers)
     sheet = target.parent / f"{target.name}-preview.jpg"
     write_image(sheet, contact_sheet(strips))

@@ -84,7 +84,7 @@ def _dear_judges(root: Path, manifest: "Manifest", data_root: Path, options: dic
     these = Composites(root, rows, {record.name: record for record in people.records}, steps_of(settings))
     with Stages() as stages:
         judged = judge_by_masks(these, segmenter, stages) | judge_by_truth(these, segmenter)
-        workers = options["workers"] or default_workers()
+        workers = default_workers() if options["workers"] is None else options["workers"]
         classifier = judge_by_classifier(
             scenes,
             segmenter,

@@ -70,7 +70,7 @@ def segment(
             target,
             segmenter,
             ExportSettings(kind, min_quality, judge),
-            workers=options["workers"] or default_workers(),
+            workers=default_workers() if options["workers"] is None else options["workers"],
             progress=progress,
         )
     if options["as_json"]:

@@ -71,7 +71,7 @@ def stats(
             say(f"{name}: no images in {split}; skipped.")
             continue
         with Progress(f"stats {name}") as progress:
-            count = workers or default_workers()
+            count = default_workers() if workers is None else workers
             measured = (
                 channel_stats(records, size, count, progress)
                 if limit

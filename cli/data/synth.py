@@ -82,6 +82,8 @@ def _make(root: Path, settings: dict[str, Any], workers: int | None, *, dry_run:
     if not kept and not dry_run:
         wanted = {key: settings[key] for key in ("num_train", "num_ids", "seed")}
         with Progress(f"synth {network}") as progress:
-            maker.generate(root, network, **wanted, workers=workers or default_workers(), progress=progress)
+            maker.generate(
+                root, network, **wanted, workers=default_workers() if workers is None else workers, progress=progress
+            )
     state = "already there, kept" if kept else "would be made" if dry_run else "made"
     return {**settings, "root": str(root), "state": state, "counts": maker.counts_of(settings)}

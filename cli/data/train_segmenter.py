@@ -76,7 +76,7 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
             work,
             sources,
             settings,
-            workers=options["workers"] or default_workers(),
+            workers=default_workers() if options["workers"] is None else options["workers"],
             device=device,
             gathered=lambda bank: say(
                 f"{len(bank.people):,} people, {len(bank.drawn):,} synthetic crops, {len(bank.empty):,} empty places"

@@ -34,7 +34,7 @@ def verify(name: str, data_root: Path, workers: int | None, as_json: bool) -> in
 
     root = output_path(name, data_root)
     with Progress(f"verify {root.name}") as progress:
-        found = verify_set(root, workers or default_workers(), progress)
+        found = verify_set(root, default_workers() if workers is None else workers, progress)
     if as_json:
         click.echo(json.dumps({"path": str(root), "good": found.good, **asdict(found)}, indent=2, ensure_ascii=True))
         return 0 if found.good else EXIT_FAILED_ITEMS

@@ -75,7 +75,7 @@ def preview_composite(
     )
     share = len(everything) / len(records)
     plate_seconds = 0.0 if is_plate_set(bg) else (plates - masks) * wanted / max(1, made)
-    seconds = ((masks - before + end - plates) * share + plate_seconds) / workers
+    seconds = ((masks - before + end - plates) * share + plate_seconds) / max(1, workers)
     size = float(np.mean(sizes)) if sizes else 0.0
     written = round(sum(task.status in ("ok", "flagged") for task in tasks) * share)
     kept = [Path(one.path).stat().st_size for side in sides.values() for one in side]

@@ -78,9 +78,9 @@ def masked_batches(
 ) -> Iterator[Result]:
     """Yield `function` of each batch with its masks, in order.
 
-    One worker is this process, with reading and writing in threads beside the segmenter; several are processes.
+    One worker, or none, is this process, with reading and writing in threads beside the segmenter; several are processes.
     """
-    if workers == 1:
+    if workers <= 1:
         yield from map(function, MaskCache(segmenter).masked_ahead(batches))
         return
     yield from ordered_map(_Masker(function, segmenter), batches, workers, chunk=1)
