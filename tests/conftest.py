@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from reid_data.images import write_image
+
+cv2.setNumThreads(1)  # some tests fork, and the locks of OpenCV's threads would not survive it
 
 
 @pytest.fixture(autouse=True)

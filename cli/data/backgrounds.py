@@ -63,7 +63,6 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
     """
     from reid_data.parallel import default_workers
     from reid_data.plates.build import build_backgrounds
-    from reid_data.segment.grabcut import adapted_to
 
     dataset, kind = _source(source, data_root, options["kind"], options["terms"])
     if dataset.card.notice:
@@ -71,7 +70,7 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
     settings = _settings(kind, options)
     segmenter_options = {**options, "flip": False, "sam_model": "vit_h", "sam_weights": ""}
     segmenter = make_segmenter(options["segmenter"], segmenter_options)
-    segmenter = adapted_to(segmenter, dataset.records) if kind == "crops" else segmenter
+    segmenter = segmenter.adapted_to(dataset.records) if kind == "crops" else segmenter
     target = output_path(out or f"{dataset.name}-backgrounds", data_root)
     if options["dry_run"]:
         click.echo(

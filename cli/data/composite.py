@@ -16,7 +16,6 @@ from ..terminal import Stages, duration, say
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
     from reid_data.compose.settings import CompositeSettings
-    from reid_data.segment.base import Segmenter
 
 
 @click.command()
@@ -84,11 +83,10 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     from reid_data.compose.build import build_composite
     from reid_data.datasets import load_dataset
     from reid_data.parallel import default_workers
-    from reid_data.segment.grabcut import adapted_to
 
     settings = _settings(options)
     people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
-    segmenter = adapted_to(_segmenter(options), people.train)
+    segmenter = make_segmenter(options["segmenter"], options).adapted_to(people.train)
     for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
         say(f"Notice: {notice}")
     target = output_path(out, data_root)
@@ -110,16 +108,6 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
         )
     _print_built(built, as_json=options["as_json"])
     return EXIT_FAILED_ITEMS if built.failed else 0
-
-
-def _segmenter(options: dict[str, Any]) -> "Segmenter":
-    """The segmenter asked for; torch is imported only for those that are networks."""
-    from reid_data.segment import build_segmenter
-
-    name = options["segmenter"]
-    if name in ("grabcut", "precomputed") and not options["weights"]:
-        return build_segmenter(name)
-    return make_segmenter(name, {**options, "flip": False})
 
 
 def _settings(options: dict[str, Any]) -> "CompositeSettings":

@@ -58,10 +58,9 @@ def segment(
     from reid_data.errors import UsageError
     from reid_data.export.masks import ExportSettings, export_masks
     from reid_data.parallel import default_workers
-    from reid_data.segment.grabcut import adapted_to
 
     records, target = _crops(source, data_root, out)
-    segmenter = adapted_to(make_segmenter(options["segmenter"], options), records)
+    segmenter = make_segmenter(options["segmenter"], options).adapted_to(records)
     if judge and segmenter.name == "precomputed":
         raise UsageError("--judge asks a segmenter twice; masks on disk answer once. Leave it out.")
     with Progress("masks") as progress:

@@ -31,7 +31,7 @@ from reid_data.parallel import ordered_map
 from reid_data.plates.crops import PLATE_VERSIONS, PlateSettings, make_plate
 from reid_data.records import DISTRACTOR_PID, Record, ReidDataset
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
-from reid_data.segment.base import Segmenter
+from reid_data.segment.base import KeptMasks, Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
 from reid_data.segment.survey import MaskInfo, survey
 from reid_data.written.readme import composite_card
@@ -228,24 +228,6 @@ _VIEWS: dict[str, Callable[..., np.ndarray]] = {"foreground": foreground, "backg
 
 
 @dataclass(frozen=True)
-class KeptMasks:
-    """Stands for a segmenter whose masks are all kept, so that no process that reads them loads a network."""
-
-    name = "kept"
-    cached = False
-    max_workers = None
-    batch = 16
-
-    def digest(self, records: Sequence[Record] = ()) -> str:
-        """See `Segmenter`."""
-        return self.name
-
-    def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
-        """Raises ImageError: a mask was removed from the cache while it was in use."""
-        raise ImageError("has lost its mask from the cache; run the same command again")
-
-
-@dataclass(frozen=True)
 class _Maker:
     """Pictures at `size` with masks from the folder `masks`, or why there is none."""
 
@@ -255,7 +237,7 @@ class _Maker:
     @cached_property
     def cache(self) -> MaskCache:
         """The masks; none is made."""
-        cache = MaskCache(KeptMasks())
+        cache = MaskCache(KeptMasks(cached=False))
         cache.folder = Path(self.masks)
         return cache
 

@@ -15,12 +15,13 @@ from reid_data.images import read_bytes
 from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
 from reid_data.jpeg import usual_quality
 from reid_data.manifest import Form, Manifest, Row, raised
-from reid_data.plates.crops import PLATE_VERSIONS, SEES_NOBODY, Plate, PlateBank, PlateSettings, gather_plates
+from reid_data.plates.crops import PLATE_VERSIONS, Plate, PlateBank, PlateSettings, gather_plates
 from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
 from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
 from reid_data.plates.sides import SPLIT_OF, background_sides
 from reid_data.records import SPLIT_FOLDERS, ReidDataset
 from reid_data.seeds import image_seed
+from reid_data.segment import SEGMENTERS, build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_data.written.output import Output
 from reid_data.written.readme import PLATE_SET, backgrounds_card, plate_counts, refusals
@@ -181,9 +182,10 @@ def _frame_pieces(
 
 
 def _search(segmenter: Segmenter, settings: BackgroundSettings, workers: int) -> Search:
-    if segmenter.name not in SEES_NOBODY:
+    if not segmenter.tells_empties:
+        able = [name for name in SEGMENTERS if build_segmenter(name).tells_empties]
         raise UsageError(
-            f"--segmenter {segmenter.name} cannot tell that nobody is there: choose one of {', '.join(SEES_NOBODY)}."
+            f"--segmenter {segmenter.name} cannot tell that nobody is there: choose one of {', '.join(able)}."
         )
     workers = min(workers, segmenter.max_workers or workers)
     return Search(settings.num // 2, segmenter, settings.plates.max_person, settings.seed, workers)

@@ -36,7 +36,7 @@ class PlateSettings:
     is for soft masks that follow the outline, looser ones want 9 (too little leaves the old person's rim, too much leaves
     nothing to see). `min_quality`: the gate on the mask. It comes before any choice among plates, since the plates with the
     smallest holes are those whose mask missed part of the person. `max_person`: the share of a plate in which a network may
-    still see a person (see `SEES_NOBODY`).
+    still see a person (see `Segmenter.tells_empties`).
     """
 
     fill: str = "rows"
@@ -75,10 +75,6 @@ class Rejected:
     sha256: str
     quality: float
     reason: str
-
-
-SEES_NOBODY = ("small", "small-synth")
-"""Segmenters that find nobody where nobody is; the others cut something out of every picture, or know nothing of new ones."""
 
 
 def person_hole(alpha: np.ndarray, dilation: float) -> np.ndarray:
@@ -197,9 +193,9 @@ def verify_empty(
 ) -> Iterator[Plate | Rejected | Unusable]:
     """The same in the same order, each plate with the share in which `segmenter` sees a person; rejected where it is too much.
 
-    What the segmenter says of a plate is kept in the mask cache. All pass under one that cannot tell (see `SEES_NOBODY`).
+    What the segmenter says of a plate is kept in the mask cache. All pass under one that cannot tell (see `Segmenter.tells_empties`).
     """
-    if segmenter.name not in SEES_NOBODY:
+    if not segmenter.tells_empties:
         yield from made
         return
     pictures = [

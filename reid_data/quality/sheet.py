@@ -18,7 +18,7 @@ from reid_data.plates.load import is_plate_set
 from reid_data.quality.score import reasons, score, worst_median_best
 from reid_data.records import Record, ReidDataset
 from reid_data.segment import build_segmenter
-from reid_data.segment.base import Segmenter
+from reid_data.segment.base import KeptMasks, Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
 
 TITLES = ("source", "mask", "plate", "composite")
@@ -73,26 +73,6 @@ def _write(sheet: np.ndarray, text: str, x: int, y: int, room: int) -> None:
     while cv2.getTextSize(fitting, font, size, 1)[0][0] > room:
         fitting = fitting.removesuffix("...")[:-1] + "..."
     cv2.putText(sheet, fitting, (x + 1, y), font, size, (40, 40, 40), 1, cv2.LINE_AA)
-
-
-@dataclass(frozen=True)
-class KeptMasks:
-    """Stands in for a segmenter that cannot be built again (other weights): its kept masks and no new ones."""
-
-    name: str
-    known_digest: str
-
-    cached = True
-    max_workers = None
-    batch = 16
-
-    def digest(self, records: Sequence[Record] = ()) -> str:
-        """See `Segmenter`."""
-        return self.known_digest
-
-    def segment(self, records: Sequence[Record], images: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[float]]:
-        """See `Segmenter`; always an ImageError."""
-        raise ImageError("its mask is no longer kept")
 
 
 def same_segmenter(settings: Row) -> Segmenter:

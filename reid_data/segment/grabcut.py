@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from typing import Self, TypeVar
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from reid_data.manifest import raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import edge_support, fill_holes, judge, largest_part
 from reid_data.records import Record
-from reid_data.segment.base import Segmenter
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.silhouette import mean_silhouette
 
 VERSIONS = {"grabcut": 1}  # segment, and the silhouette it starts from
@@ -34,7 +35,7 @@ SAMPLE = 48
 
 
 @dataclass(frozen=True)
-class GrabCutSegmenter:
+class GrabCutSegmenter(PlainSegmenter):
     """GrabCut started from the mean silhouette.
 
     Where the silhouette's value is at most `sure_background` (and in the outermost columns) a pixel is background for
@@ -70,6 +71,18 @@ class GrabCutSegmenter:
         """See `Segmenter`. Masks are hard (0 or 1): one part, small holes closed."""
         alphas = [self._one(image) for image in images]
         return alphas, [self._quality(image, alpha) for image, alpha in zip(images, alphas, strict=True)]
+
+    def adapted_to(self, records: Sequence[Record]) -> Self:
+        """See `Segmenter`: with the silhouette that suits how a set frames its people.
+
+        Of SHAPES the one is taken whose masks, on SAMPLE pictures spread evenly over `records`, follow the pictures' edges best
+        (mean `edge_support`). Nothing labelled is needed. Pictures that cannot be read are passed over.
+        """
+        images = []
+        for number in sorted({round(place) for place in np.linspace(0, len(records) - 1, SAMPLE)} if records else ()):
+            with suppress(ImageError):
+                images.append(read_record(records[number]))
+        return fitted(self, images) if images else self
 
     @staticmethod
     def _quality(image: np.ndarray, alpha: np.ndarray) -> float:
@@ -111,22 +124,10 @@ def scaled_silhouette(tall: float, wide: float) -> np.ndarray:
     return cv2.warpAffine(mean_silhouette(), matrix, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
-def adapted_to(segmenter: Segmenter, records: Sequence[Record]) -> Segmenter:
-    """GrabCut with the silhouette that suits how a set frames its people; any other segmenter as it is.
-
-    Of SHAPES the one is taken whose masks, on SAMPLE pictures spread evenly over `records`, follow the pictures' edges best
-    (mean `edge_support`). Nothing labelled is needed. Pictures that cannot be read are passed over.
-    """
-    if not isinstance(segmenter, GrabCutSegmenter) or not records:
-        return segmenter
-    images = []
-    for number in sorted({round(place) for place in np.linspace(0, len(records) - 1, SAMPLE)}):
-        with suppress(ImageError):
-            images.append(read_record(records[number]))
-    return fitted(segmenter, images) if images else segmenter
+Cutter = TypeVar("Cutter", bound=GrabCutSegmenter)
 
 
-def fitted(segmenter: GrabCutSegmenter, images: Sequence[np.ndarray]) -> GrabCutSegmenter:
+def fitted(segmenter: Cutter, images: Sequence[np.ndarray]) -> Cutter:
     """`segmenter` with the one of SHAPES whose masks of `images` have the best mean edge support."""
     tried = [replace(segmenter, tall=tall, wide=wide) for tall, wide in SHAPES]
     supports = [

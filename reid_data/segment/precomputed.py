@@ -13,12 +13,13 @@ from reid_data.files import printable
 from reid_data.images import read_bytes, read_mask
 from reid_data.masks import judge
 from reid_data.records import SPLIT_FOLDERS, Record
+from reid_data.segment.base import PlainSegmenter
 
 MASK_FOLDER = "masks"
 
 
 @dataclass(frozen=True)
-class PrecomputedSegmenter:
+class PrecomputedSegmenter(PlainSegmenter):
     """Reads `<mask root>/<the image's name with .png>`, else `<mask root>/<split folder>/<stem>.png`.
 
     `roots` maps a set's folder to its mask root; a set that is not in it has its masks in its own `masks/`. A picture

@@ -3,11 +3,11 @@
 Kirillov et al., "Segment Anything", ICCV 2023; the package `segment-anything` and its weights come separately.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from reid_data.manifest import Row, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import judge
 from reid_data.records import Record
+from reid_data.segment.base import EXCLUSIVE, PlainSegmenter, refuse
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.central import central_person
 from reid_data.segment.sam_weights import checked_weights
@@ -51,7 +52,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class SamSegmenter:
+class SamSegmenter(PlainSegmenter):
     """`model` is vit_b, vit_l or vit_h; `weights` a file ('' = the cache's); `device` auto, cpu or a CUDA device.
 
     On CUDA the encoder runs in bfloat16. `judge_with_small` lets the bundled network help to choose among the three masks.
@@ -69,6 +70,17 @@ class SamSegmenter:
     def batch(self) -> int:
         """See `Segmenter`: on a GPU several passes of the encoder, of which all but the first find their pictures enlarged."""
         return 64 if choose_device(self.device) != "cpu" else 16
+
+    def on(self, device: str) -> Self:
+        """See `Segmenter`."""
+        return replace(self, device=device)
+
+    def configured(self, options: Mapping[str, Any]) -> Self:
+        """See `Segmenter`. Raises EnvironmentFault where the package or the weights are missing."""
+        refuse(self.name, options, EXCLUSIVE)
+        sam_registry()
+        checked_weights(options["sam_model"], options["sam_weights"])
+        return replace(self.on(options["device"]), model=options["sam_model"], weights=options["sam_weights"])
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`. Reads the whole weights file to check it."""

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -19,6 +20,7 @@ from reid_data.manifest import raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import judge
 from reid_data.records import Record
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.central import central_person
 from reid_data.segment.network import SIZE, PedestrianNet, load_weights, predict
@@ -44,7 +46,7 @@ def bundled_weights(name: str) -> Path:
 
 
 @dataclass(frozen=True)
-class SmallSegmenter:
+class SmallSegmenter(PlainSegmenter):
     """A `PedestrianNet`: `weights` a file ('' = the bundled one called `name`), `flip` averages with the mirrored picture,
     `device` is `auto`, `cpu` or a CUDA device.
 
@@ -56,6 +58,7 @@ class SmallSegmenter:
     flip: bool = False
     device: str = "auto"
     cached: bool = field(default=True, init=False)
+    tells_empties: bool = field(default=True, init=False)
 
     @property
     def max_workers(self) -> int | None:
@@ -76,6 +79,15 @@ class SmallSegmenter:
     def resolved_device(self) -> str:
         """`device` with `auto` replaced."""
         return choose_device(self.device)
+
+    def on(self, device: str) -> Self:
+        """See `Segmenter`. Raises ReidError for a device that is not there."""
+        choose_device(device)
+        return replace(self, device=device)
+
+    def configured(self, options: Mapping[str, Any]) -> Self:
+        """See `Segmenter`."""
+        return replace(self.on(options["device"]), flip=options["flip"], weights=options["weights"])
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """See `Segmenter`; the content of the weights counts, not where they lie. A GPU rounds differently, so it counts, too."""

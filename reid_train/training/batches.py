@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -188,6 +189,7 @@ def iterate(batches: EpochBatches, workers: int) -> Iterator[Batch]:
     if workers == 0:
         return (batches[row] for row in range(len(batches)))
     # fork shares the decoded pixels with the workers; spawn would send each a copy of them
+    cv2.setNumThreads(1)  # ends OpenCV's threads, whose locks would not survive a fork
     kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return iter(
         DataLoader(

@@ -14,7 +14,6 @@ from reid_data.files import sha256_file
 from reid_data.records import Record, ReidDataset
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import Segmenter
-from reid_data.segment.small_net import SmallSegmenter
 from reid_train.model.weights import weights_path
 from reid_train.processes.group import barrier, rank
 from reid_train.runs.folder import RunIdentity, train_key
@@ -146,5 +145,4 @@ def _backgrounds(dataset: ReidDataset) -> Backgrounds:
 
 def _segmenter() -> Segmenter:
     """The default segmenter, on the processor: masks that loader processes may ask for, and the same on every machine."""
-    segmenter = build_segmenter(DEFAULT_SEGMENTER)
-    return replace(segmenter, device="cpu") if isinstance(segmenter, SmallSegmenter) else segmenter
+    return build_segmenter(DEFAULT_SEGMENTER).on("cpu")

@@ -25,15 +25,17 @@ from reid_data.plates.load import load_banks
 from reid_data.plates.pieces import Box, draw_boxes, ground_fault, median_frame, search_windows, store_size, whole_crop
 from reid_data.plates.scenes import picture_source
 from reid_data.records import Record
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from tests.data.people import tree, write_people_set
 
 
 @dataclass(frozen=True)
-class RedSegmenter:
+class RedSegmenter(PlainSegmenter):
     """Takes what is red for a person."""
 
-    name: str = "small"
+    name: str = "red"
+    tells_empties: bool = True
     cached: bool = False
     max_workers: int | None = None
     batch: int = 16

@@ -16,15 +16,16 @@ from reid_data.images import encode_mask, encode_png
 from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment import build_segmenter
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
-from reid_data.segment.grabcut import GrabCutSegmenter, adapted_to, fitted, scaled_silhouette
+from reid_data.segment.grabcut import GrabCutSegmenter, fitted, scaled_silhouette
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_data.segment.silhouette import draw_silhouette, mean_silhouette
 from reid_data.segment.survey import MaskInfo, survey
 from tests.data.people import ellipse_mask, person_picture, write_people_set
 
 
-class CountingSegmenter:
+class CountingSegmenter(PlainSegmenter):
     """A soft ramp for every image; counts how many it saw, and refuses images with an odd first pixel when told so."""
 
     name = "counting"
@@ -114,10 +115,10 @@ def test_only_grabcut_is_adapted_and_unreadable_pictures_are_passed_over(tmp_pat
         (tmp_path / f"{number}.png").write_bytes(encode_png(image))
     (tmp_path / "3.png").write_bytes(b"broken")
     records = [Record(str(tmp_path), f"{number}.png", 1, 1, "train") for number in range(4)]
-    assert adapted_to(GrabCutSegmenter(), records) == fitted(GrabCutSegmenter(), images)
-    assert adapted_to(GrabCutSegmenter(), records[3:]) == GrabCutSegmenter()
+    assert GrabCutSegmenter().adapted_to(records) == fitted(GrabCutSegmenter(), images)
+    assert GrabCutSegmenter().adapted_to(records[3:]) == GrabCutSegmenter()
     other = CountingSegmenter()
-    assert adapted_to(other, records) is other
+    assert other.adapted_to(records) is other
     assert other.seen == 0
 
 

@@ -20,6 +20,7 @@ from reid_data.export.masks import ExportSettings, export_masks
 from reid_data.images import encode_png
 from reid_data.records import Record
 from reid_data.segment import sam
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.grabcut import GrabCutSegmenter
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_data.segment.sam import Candidates, SamSegmenter
@@ -143,10 +144,10 @@ def test_precomputed(name: str, tmp_path: Path) -> None:
     check_wire(name, wires, PrecomputedSegmenter(), observe)
 
 
-class LeansLeft:
+class LeansLeft(PlainSegmenter):
     """A mask left of the middle of every picture, also of a mirrored one."""
 
-    name, cached, max_workers, batch = "small", True, 1, 16
+    name, cached, max_workers, batch = "left", True, 1, 16
 
     def digest(self, records: Sequence[Record] = ()) -> str:
         """Of nothing."""

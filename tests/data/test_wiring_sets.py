@@ -17,16 +17,18 @@ from reid_data.manifest import Manifest, read_manifest
 from reid_data.masks import grow, largest_part
 from reid_data.plates.build import BackgroundSettings, build_backgrounds
 from reid_data.records import Record, ReidDataset
+from reid_data.segment.base import PlainSegmenter
 from tests.wiring import Outputs, Wire, changed, check_wire, field_names
 
 SIZE = (64, 32)
 JUDGED = ("sha256", "looseness", "seam_ratio", "old_background", "uncovered")
 
 
-class RedIsAPerson:
+class RedIsAPerson(PlainSegmenter):
     """The largest red thing is a person; the mask's quality is .6 where the picture's upper left corner is white, else 1."""
 
-    name = "small"  # one of those that can tell an empty place
+    name = "red"
+    tells_empties = True
     cached = True
     max_workers = 1
     batch = 16

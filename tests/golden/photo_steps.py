@@ -24,6 +24,7 @@ from reid_data.plates.scenes import Search, frame_pieces, picture_source, scene_
 from reid_data.plates.sides import background_sides
 from reid_data.records import Card, Record, ReidDataset
 from reid_data.seeds import image_seed
+from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import central_person
 from reid_data.segment.grabcut import GrabCutSegmenter
@@ -127,10 +128,10 @@ def crop_plates(folder: Path) -> Any:
     return [order, holes, hole, bool((plate[~hole] == masked.image[~hole]).all()), drawn]
 
 
-class _Watcher:
+class _Watcher(PlainSegmenter):
     """A segmenter that sees somebody where a picture's upper left corner is bright."""
 
-    name, cached, max_workers, batch = "small", True, None, 16
+    name, cached, max_workers, batch, tells_empties = "watcher", True, None, 16, True
 
     def digest(self, given: Any = ()) -> str:
         return "watcher"
