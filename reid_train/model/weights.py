@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import cache_folder, replacing, sha256_file
+from reid_data.files import cache_folder, printable, replacing, sha256_file
+from reid_data.tensors import read_tensors
 from reid_train.model.reid_net import ReidNet
 
 
@@ -139,10 +138,7 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
 
 
 def _read_model(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"--weights '{path}' cannot be read as safetensors: {error}.") from error
+    tensors, _ = read_tensors(path, called=f"--weights '{printable(path)}'", remedy="Copy or make it again.")
     ours = any(name.startswith("backbone.") for name in tensors)
     return tensors if ours else {f"backbone.{name}": value for name, value in tensors.items()}
 
