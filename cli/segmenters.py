@@ -13,11 +13,12 @@ device_option = click.option("--device", default="auto", show_default=True, help
 
 def make_segmenter(name: str, options: dict[str, Any]) -> "Segmenter":
     """The segmenter called `name` with `device`, `flip`, `weights`, `sam_model` and `sam_weights` from `options`."""
+    from reid_data.devices import choose_device
     from reid_data.errors import UsageError
     from reid_data.segment import build_segmenter
     from reid_data.segment.sam import SamSegmenter, sam_registry
     from reid_data.segment.sam_weights import checked_weights
-    from reid_data.segment.small_net import SmallSegmenter, choose_device
+    from reid_data.segment.small_net import SmallSegmenter
 
     segmenter = build_segmenter(name)
     if isinstance(segmenter, SmallSegmenter):
