@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from reid_data.images import decode_image, encode_jpeg, write_image
+from reid_data.sheets import Strip, draw_sheet
 from reid_data.synth.crop import Picture
 from reid_data.synth.generate import render
 from reid_data.synth.layout import plan_set
@@ -41,12 +42,12 @@ def main() -> None:
     for network in NETWORKS:
         drawn = pictures(network, options.seed)
         shown = [enlarge(decode_image(encode_jpeg(one.image, one.quality)), 2) for one in drawn]
-        rows += [np.hstack(shown[start : start + COLUMNS]) for start in range(0, len(shown), COLUMNS)]
+        rows += [Strip(tuple(shown[start : start + COLUMNS])) for start in range(0, len(shown), COLUMNS)]
         for one in drawn[:3]:
             mask = np.repeat((one.alpha[..., None] * 255).astype(np.uint8), 3, axis=2)
             truth += [enlarge(layer, 1.4) for layer in (one.image, mask, one.plate)]
-    write_image(options.out / "synthetic.jpg", np.vstack(rows), 85)
-    write_image(options.out / "synthetic-truth.jpg", np.hstack(truth), 88)
+    write_image(options.out / "synthetic.jpg", draw_sheet(rows, rows[0].pictures[0].shape[:2], gap=0), 85)
+    write_image(options.out / "synthetic-truth.jpg", draw_sheet([Strip(tuple(truth))], truth[0].shape[:2], gap=0), 88)
 
 
 if __name__ == "__main__":

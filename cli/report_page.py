@@ -69,16 +69,16 @@ def _views(base: str, columns: list[str], data_root: Path) -> "np.ndarray | None
     import numpy as np
 
     from reid_data.compose.views import load_test_set, prepare_view
-    from reid_data.quality.sheet import Strip, contact_sheet
+    from reid_data.quality.sheet import contact_sheet
+    from reid_data.sheets import Strip
 
     query = load_test_set(base, data_root).query
     chosen = sorted({round(index) for index in np.linspace(0, len(query) - 1, min(NUM_STRIPS, len(query)))})
     records = [query[index] for index in chosen]
-    blank = np.full((*CELL, 3), 235, np.uint8)
     shown = []
     for column in (base, *columns):
         images = prepare_view(load_test_set(column, data_root), workers=1).images(records, CELL, 1)
-        shown.append([blank if isinstance(image, str) else image for image in images])
+        shown.append([None if isinstance(image, str) else image for image in images])
     strips = [Strip(tuple(pictures), record.stem[:30]) for record, *pictures in zip(records, *shown)]
     titles = ["as it is", *(column.rpartition("@")[2][:16] for column in columns)]
     return contact_sheet(strips, titles, columns=3) if strips else None

@@ -125,7 +125,9 @@ def _try_processes() -> str:
 def _try_training() -> str:
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    from reid_data.devices import choose_device
+
+    device = choose_device("auto")
     torch.manual_seed(0)
     network = torch.nn.Sequential(
         torch.nn.Conv2d(3, 8, 3), torch.nn.BatchNorm2d(8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()

@@ -59,9 +59,9 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
     """
     import torch
 
+    from reid_data.devices import choose_device
     from reid_data.parallel import default_workers
     from reid_data.segment.network import save_weights
-    from reid_data.segment.small_net import choose_device
     from reid_data.train_segmenter.bank import Sources
     from reid_data.train_segmenter.run import train_segmenter as train
 

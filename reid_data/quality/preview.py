@@ -15,11 +15,11 @@ from reid_data.plates.files import fit_plate, read_plate
 from reid_data.plates.load import is_plate_set
 from reid_data.plates.sides import SIDES
 from reid_data.quality.score import reasons
-from reid_data.quality.sheet import Strip
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked
 from reid_data.segment.survey import survey
+from reid_data.sheets import Strip
 
 ROW_BYTES = 700
 MASK_BYTES = 3000
@@ -97,9 +97,7 @@ def _compose_all(
     for task in tasks:
         chosen = chosen_backdrop(task, sides)
         if chosen is None:
-            strips.append(
-                Strip(tuple(_blank() for _ in range(4)), f"{Path(task.name).stem[:22]} {task.status}: {task.reason}")
-            )
+            strips.append(Strip((None,) * 4, f"{Path(task.name).stem[:22]} {task.status}: {task.reason}"))
             continue
         data, judged = compose_task(task, chosen, cache, settings.steps)
         sizes.append(len(data))
@@ -115,7 +113,3 @@ def _stages(record: Record, chosen: Backdrop, cache: MaskCache) -> tuple[np.ndar
     size = (masked.image.shape[0], masked.image.shape[1])
     mask = np.repeat(np.rint(masked.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     return masked.image, mask, fit_plate(read_plate(chosen.path)[0], size)
-
-
-def _blank() -> np.ndarray:
-    return np.full((128, 64, 3), 235, np.uint8)

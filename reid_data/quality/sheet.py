@@ -2,10 +2,8 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from reid_data.errors import ImageError, InputError, ReidError
@@ -20,59 +18,15 @@ from reid_data.records import Record, ReidDataset
 from reid_data.segment import build_segmenter
 from reid_data.segment.base import KeptMasks, Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
+from reid_data.sheets import Strip, draw_sheet
 
 TITLES = ("source", "mask", "plate", "composite")
 CELL = (192, 96)
-GAP = 4
-CAPTION = 14
-
-
-@dataclass(frozen=True)
-class Strip:
-    """Pictures that belong together, (H, W, 3) uint8 RGB of any size each, and a caption."""
-
-    pictures: tuple[np.ndarray, ...]
-    caption: str
 
 
 def contact_sheet(strips: Sequence[Strip], titles: Sequence[str] = TITLES, columns: int = 3) -> np.ndarray:
     """`strips` in `columns` beside each other, titles on top, captions below: (H, W, 3) uint8 RGB."""
-    num = len(titles)
-    width = num * (CELL[1] + GAP) + 2 * GAP
-    height = CELL[0] + CAPTION + GAP
-    rows = -(-len(strips) // columns)
-    sheet = np.full((CAPTION + rows * height, columns * width, 3), 255, np.uint8)
-    for column in range(min(columns, len(strips))):
-        for number, title in enumerate(titles):
-            _write(sheet, title, column * width + number * (CELL[1] + GAP), CAPTION - 4, CELL[1])
-    for index, strip in enumerate(strips):
-        top, left = CAPTION + index // columns * height, index % columns * width
-        for number, picture in enumerate(strip.pictures):
-            x = left + number * (CELL[1] + GAP)
-            sheet[top : top + CELL[0], x : x + CELL[1]] = _fit(picture)
-        _write(sheet, strip.caption, left, top + CELL[0] + CAPTION - 4, width - GAP)
-    return sheet
-
-
-def _fit(picture: np.ndarray) -> np.ndarray:
-    """A picture scaled into a cell, on light grey."""
-    scale = min(CELL[0] / picture.shape[0], CELL[1] / picture.shape[1])
-    size = (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale)))
-    small = cv2.resize(picture, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-    cell = np.full((*CELL, 3), 235, np.uint8)
-    top, left = (CELL[0] - size[0]) // 2, (CELL[1] - size[1]) // 2
-    cell[top : top + size[0], left : left + size[1]] = small
-    return cell
-
-
-def _write(sheet: np.ndarray, text: str, x: int, y: int, room: int) -> None:
-    """Draw `text` from (x, y) on, cut to `room` pixels."""
-    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.33
-    plain = text.encode("ascii", "replace").decode()
-    fitting = plain
-    while cv2.getTextSize(fitting, font, size, 1)[0][0] > room:
-        fitting = fitting.removesuffix("...")[:-1] + "..."
-    cv2.putText(sheet, fitting, (x + 1, y), font, size, (40, 40, 40), 1, cv2.LINE_AA)
+    return draw_sheet(strips, CELL, titles=titles, columns=columns)
 
 
 def same_segmenter(settings: Row) -> Segmenter:
@@ -122,20 +76,19 @@ def _strip(
     plates: PlateSettings | None,
 ) -> Strip:
     """One image's strip; `plates`: how plates are made again, None where the backgrounds are plates."""
-    blank = np.full((*CELL, 3), 235, np.uint8)
     caption = f"{Path(row['name']).stem[:22]} {caption}"
     try:
         composite = read_image(str(root / row["name"]))
         source, scene = read_record(people[row["source"]]), scenes[row["background"]]
     except (ImageError, KeyError):
-        return Strip((blank, blank, blank, blank), f"{caption}: a source is missing")
+        return Strip((None,) * 4, f"{caption}: a source is missing")
     person = cache.masked([people[row["source"]]])[0]
     try:
         plate = read_plate(scene.path)[0] if plates is None else _made(cache.masked([scene])[0], plates)
     except ImageError as error:
-        return Strip((source, blank, blank, composite), f"{caption}: {error}")
+        return Strip((source, None, None, composite), f"{caption}: {error}")
     if isinstance(person, Unusable):
-        return Strip((source, blank, blank, composite), f"{caption}: {person.reason}")
+        return Strip((source, None, None, composite), f"{caption}: {person.reason}")
     mask = np.repeat(np.rint(person.alpha * 255).astype(np.uint8)[:, :, None], 3, axis=2)
     return Strip((source, mask, fit_plate(plate, (source.shape[0], source.shape[1])), composite), caption)
 

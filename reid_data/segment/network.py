@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional
 
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import printable, write_atomic
+from reid_data.tensors import read_header, read_tensors
 
 SIZE = (128, 64)
 """Height and width of what the network sees."""
@@ -26,6 +26,8 @@ BLOCKS = (1, 1, 2, 2)
 STEM = 8
 FORMAT = "pedestrian-net 1"
 """Written into every weights file; a file with another value is refused."""
+
+MAKE_ONE = "Make one with 'reid-data train-segmenter'."
 
 
 class ConvNorm(nn.Module):
@@ -137,20 +139,16 @@ def _with_sorted_header(data: bytes) -> bytes:
 def load_weights(path: Path) -> PedestrianNet:
     """The folded network in a file of `save_weights`, float32, evaluation mode. Raises EnvironmentFault or InputError."""
     net = fold_norms(PedestrianNet())
-    try:
-        with safe_open(path, "pt") as file:
-            found = (file.metadata() or {}).get("format")
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except FileNotFoundError as error:
+    if not path.exists():
         raise EnvironmentFault(
             f"there are no segmenter weights at '{printable(path)}'. Mend the path, or reinstall the package if it is a bundled file."
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"'{printable(path)}' is not a readable safetensors file: {error}.") from error
+        )
+    tensors, about = read_tensors(path, remedy=MAKE_ONE)
+    state, found = {name: tensor.float() for name, tensor in tensors.items()}, about.get("format")
     if found != FORMAT:
         raise InputError(
             f"'{printable(path)}' holds no pedestrian segmenter: its format is {found!r}, expected {FORMAT!r}. "
-            "Make one with 'reid-data train-segmenter'."
+            f"{MAKE_ONE}"
         )
     _refuse_not_finite(state, path)
     try:
@@ -169,10 +167,8 @@ def _refuse_not_finite(state: dict[str, Tensor], path: Path) -> None:
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """The metadata that `save_weights` put into a file: terms, recipe, sources."""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        return dict(json.loads(file.read(length)).get("__metadata__", {}))
+    """The metadata that `save_weights` put into a file: terms, recipe, sources. Raises InputError."""
+    return read_header(path, remedy=MAKE_ONE).metadata
 
 
 def to_input(images: np.ndarray) -> Tensor:

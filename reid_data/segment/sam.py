@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reid_data.devices import choose_device
 from reid_data.errors import EnvironmentFault
 from reid_data.files import settings_digest
 from reid_data.manifest import Row, raised
@@ -25,7 +26,7 @@ from reid_data.segment.base import EXCLUSIVE, PlainSegmenter, refuse
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
 from reid_data.segment.central import central_person
 from reid_data.segment.sam_weights import checked_weights
-from reid_data.segment.small_net import SmallSegmenter, choose_device, other_arithmetic
+from reid_data.segment.small_net import SmallSegmenter, other_arithmetic
 
 VERSIONS = {"sam": 1}  # enlargement, prompts, decoding, choice
 

@@ -1,16 +1,12 @@
 """Segment Anything's published weights: where they come from, what they hash to, where they lie. Fetched only on request."""
 
-import http.client
 import os
-import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from reid_data.download import Progress, download
 from reid_data.errors import EnvironmentFault, unknown_name
-from reid_data.files import cache_folder, printable, replacing, require_space, sha256_file
+from reid_data.files import cache_folder, printable, sha256_file
 
 BASE = "https://dl.fbaipublicfiles.com/segment_anything/"
 MODELS: dict[str, tuple[str, str]] = {
@@ -62,7 +58,7 @@ def _sha256(path: str, mtime: int, size: int) -> str:
     return sha256_file(path)
 
 
-def fetch_weights(model: str, progress: Callable[[int, int], None] = lambda done, total: None) -> Path:
+def fetch_weights(model: str, progress: Progress | None = None) -> Path:
     """Download a model's weights into the cache, whole and checked, or not at all; kept if they are there already.
 
     Raises EnvironmentFault when the network, the disk or the content fails.
@@ -71,29 +67,12 @@ def fetch_weights(model: str, progress: Callable[[int, int], None] = lambda done
     if path.is_file():
         return checked_weights(model, "")[0]
     name, expected = MODELS[model]
-    require_space(path.parent, SIZES[model])
-    with replacing(path) as temporary:
-        try:
-            _download(BASE + name, temporary, SIZES[model], progress)
-        except (urllib.error.URLError, TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
-            raise EnvironmentFault(
-                f"cannot fetch {BASE + name}: {error}. Copy the file to '{printable(path)}' from elsewhere, or choose "
-                "--segmenter small."
-            ) from error
-        got = sha256_file(temporary)
-        if got != expected:
-            raise EnvironmentFault(
-                f"{BASE + name} gave a file with sha256 {got}, expected {expected}; it was discarded. Try again."
-            )
+    download(
+        BASE + name,
+        path,
+        sha256=expected,
+        num_bytes=SIZES[model],
+        otherwise="choose --segmenter small",
+        progress=progress,
+    )
     return path
-
-
-def _download(url: str, target: Path, limit: int, progress: Callable[[int, int], None]) -> None:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
-        total, done = int(answer.headers.get("Content-Length") or 0), 0
-        while piece := answer.read(1 << 20):
-            file.write(piece)
-            done += len(piece)
-            if done > limit:
-                raise EnvironmentFault(f"{url} sends more than {limit / 1e9:.1f} GB; stopped.")
-            progress(done, total)

@@ -1,7 +1,6 @@
 """The bundled segmenters: a small network on the processor (one thread per process) or a GPU."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.devices import choose_device
 from reid_data.files import settings_digest, sha256_file
 from reid_data.manifest import raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
@@ -118,22 +117,6 @@ class SmallSegmenter(PlainSegmenter):
             return predict(_network(str(self.path), _sha256(self.path), device), small, flip=self.flip, batch=batch)[
                 : len(images)
             ]
-
-
-def choose_device(wanted: str) -> str:
-    """`auto` -> `cuda` where there is one, else `cpu`; raises UsageError for other names than auto, cpu, cuda and cuda:N,
-    EnvironmentFault for CUDA without such a device."""
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", wanted):
-        raise UsageError(f"--device '{wanted}': expected auto, cpu, cuda or cuda:N.")
-    number = int(wanted.partition(":")[2] or 0)
-    if wanted != "cpu" and not (torch.cuda.is_available() and number < torch.cuda.device_count()):
-        raise EnvironmentFault(
-            f"--device {wanted}: this machine has no such CUDA device (it has {torch.cuda.device_count()}). Choose --device "
-            "auto or cpu."
-        )
-    return wanted
 
 
 def other_arithmetic(device: str) -> dict[str, str]:

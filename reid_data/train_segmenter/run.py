@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reid_data.devices import choose_device
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import make_folder, only_writer, printable, sweep_temporary, write_atomic
 from reid_data.manifest import Form, differences, raised
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input
-from reid_data.segment.small_net import BUNDLED, bundled_weights, choose_device
+from reid_data.segment.small_net import BUNDLED, bundled_weights
 from reid_data.train_segmenter.bank import Sources, bank_digest, build_bank, sources_digest
 from reid_data.train_segmenter.optimizer import SegmenterOptimizer
 from reid_data.train_segmenter.samples import VERSIONS as SAMPLE_VERSIONS

@@ -31,7 +31,7 @@ def take_rows(features: Any, index: np.ndarray, device: str | torch.device = "cp
     """The rows `index` of `features` as (len(index), K) float32 on `device`; a view where that is possible.
 
     `features` is a numpy array, a torch tensor or anything with `shape` that can be indexed by a slice and by an integer
-    array (`np.memmap`, `feature_files.FeatureRows`).
+    array (`np.memmap`, `tensors.StoredRows`).
     """
     span = slice(int(index[0]), int(index[-1]) + 1) if len(index) else slice(0, 0)
     contiguous = span.stop - span.start == len(index) and bool((np.diff(index) == 1).all())

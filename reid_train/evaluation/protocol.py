@@ -46,7 +46,7 @@ def evaluate(
     """Rank the gallery for every query and judge the ranking.
 
     Features are (Q, K) and (G, K), numpy or torch, any floating type (compared as float32); the gallery may also be
-    anything that is sliced by rows (`np.memmap`, `feature_files.FeatureRows`): it is read once, tile by tile. Ids and
+    anything that is sliced by rows (`np.memmap`, `tensors.StoredRows`): it is read once, tile by tile. Ids and
     cameras are integers, (Q,) and (G,). `block` is the number of query rows in one product and changes memory only;
     `seed` is that of the single-gallery-shot draws. Ties count against the method (see `ranking`). Warnings go to the
     log and into the result. Raises InputError for features that cannot be compared and when no query has a valid match,

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from reid_data.errors import ImageError
 from reid_data.images import resize
 from reid_data.records import JUNK_PID
+from reid_data.sheets import GAP, Strip, draw_sheet
 
 BORDERS = {"right": (0, 158, 115), "wrong": (213, 60, 0), "ignored": (150, 150, 150), "query": (0, 90, 180)}
 _MARKS = {"right": "+", "wrong": "x", "ignored": "o"}
-_CELL, _BORDER, _TEXT, _GAP = (128, 64), 4, 14, 6
+_CELL = (128, 64)
 
 
 @dataclass(frozen=True)
@@ -82,39 +82,22 @@ def draw_lists(
     Borders are green with a plus for right, orange with a cross for wrong, grey with a ring for ignored. The functions
     give an image (h, w, 3) uint8 RGB by row; one that raises ImageError leaves a grey cell.
     """
-    height, width = _CELL[0] + 2 * _BORDER + _TEXT + _GAP, _CELL[1] + 2 * _BORDER + _GAP
-    columns = 1 + max((len(ranked.entries) for ranked in lists), default=0)
-    canvas = Image.new("RGB", (columns * width + 2 * _GAP, max(1, len(lists)) * height + _GAP), (255, 255, 255))
-    pen = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=11)
-    for line, ranked in enumerate(lists):
-        top = _GAP + line * height
-        _cell(canvas, _GAP, top, _read(query_image, ranked.query), BORDERS["query"])
-        caption = "no match" if np.isnan(ranked.ap) else f"AP {100 * ranked.ap:.1f}"
-        pen.text((_GAP, top + height - _TEXT - _GAP + 1), caption, (0, 0, 0), font)
+    strips = []
+    for ranked in lists:
+        captions = ["no match" if np.isnan(ranked.ap) else f"AP {100 * ranked.ap:.1f}"]
         rank = 0
-        for column, entry in enumerate(ranked.entries, start=1):
+        for entry in ranked.entries:
             rank += entry.verdict != "ignored"
-            left = 2 * _GAP + column * width
-            _cell(canvas, left, top, _read(gallery_image, entry.row), BORDERS[entry.verdict])
             number = "-" if entry.verdict == "ignored" else str(rank)
-            pen.text(
-                (left, top + height - _TEXT - _GAP + 1),
-                f"{_MARKS[entry.verdict]} {number}  {entry.score:.3f}",
-                (0, 0, 0),
-                font,
-            )
-    return np.asarray(canvas)
+            captions.append(f"{_MARKS[entry.verdict]} {number}  {entry.score:.3f}")
+        pictures = [_read(query_image, ranked.query), *(_read(gallery_image, entry.row) for entry in ranked.entries)]
+        borders = [BORDERS["query"], *(BORDERS[entry.verdict] for entry in ranked.entries)]
+        strips.append(Strip(tuple(pictures), captions=tuple(captions), borders=tuple(borders)))
+    return draw_sheet(strips, _CELL, lead=GAP)
 
 
-def _read(image: Callable[[int], np.ndarray], row: int) -> np.ndarray:
+def _read(image: Callable[[int], np.ndarray], row: int) -> np.ndarray | None:
     try:
         return resize(image(row), _CELL)
     except ImageError:
-        return np.full((*_CELL, 3), 200, np.uint8)
-
-
-def _cell(canvas: Image.Image, left: int, top: int, image: np.ndarray, border: tuple[int, int, int]) -> None:
-    framed = Image.new("RGB", (_CELL[1] + 2 * _BORDER, _CELL[0] + 2 * _BORDER), border)
-    framed.paste(Image.fromarray(image), (_BORDER, _BORDER))
-    canvas.paste(framed, (left, top))
+        return None

@@ -21,17 +21,17 @@ import numpy as np
 
 from reid_data.errors import InputError, UsageError
 from reid_data.files import printable, replacing, write_atomic, write_json
+from reid_data.tensors import StoredRows, read_header
 
 SIDES = ("query", "gallery")
 NUMBERS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("feats", "pids", "camids"))
 TEXTS = tuple(f"{side}_paths" for side in SIDES)
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "U8": "u1"}
-_MAX_HEADER = 100_000_000
+AGAIN = "Write it again."
 
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a feature file holds; `gallery_feats` may be a `FeatureRows`. Paths are empty where the file has none."""
+    """What a feature file holds; `gallery_feats` may be a `StoredRows`. Paths are empty where the file has none."""
 
     query_feats: Any
     query_pids: np.ndarray
@@ -54,44 +54,8 @@ class FeatureFile:
         )
 
 
-class FeatureRows:
-    """A two-dimensional array in a .safetensors file, read by rows when it is indexed by a slice or an integer array.
-
-    `shape` and `dtype` are those of what comes out; bfloat16 comes out as float32. Only what is asked for is in memory.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, int], kind: str, offset: int) -> None:
-        self.path, self.shape, self.offset = path, shape, offset
-        self.stored = np.dtype(_TYPES[kind])
-        self.widen = kind == "BF16"
-        self.dtype = np.dtype(np.float32) if self.widen else self.stored
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
-        if isinstance(index, slice):
-            start, stop, step = index.indices(len(self))
-            return self._read(start, max(stop, start))[::step]
-        rising, back = np.unique(index, return_inverse=True)
-        cuts = np.flatnonzero(np.diff(rising) > 1) + 1
-        runs = [self._read(int(run[0]), int(run[-1]) + 1) for run in np.split(rising, cuts) if len(run)]
-        return np.concatenate(runs)[back] if runs else np.empty((0, self.shape[1]), self.dtype)
-
-    def _read(self, start: int, stop: int) -> np.ndarray:
-        width = self.shape[1]
-        with open(self.path, "rb") as file:
-            file.seek(self.offset + start * width * self.stored.itemsize)
-            flat = np.fromfile(file, self.stored, (stop - start) * width)
-        if len(flat) != (stop - start) * width:
-            raise InputError(f"'{printable(self.path)}' ends before row {stop}: it has become shorter. Write it again.")
-        if self.widen:
-            flat = (flat.astype(np.uint32) << 16).view(np.float32)
-        return flat.reshape(stop - start, width)
-
-
 def read_features(path: str | os.PathLike[str], *, stream: bool = True) -> FeatureFile:
-    """Read a feature file. With `stream` the gallery of a .safetensors file stays on the disk (`FeatureRows`).
+    """Read a feature file. With `stream` the gallery of a .safetensors file stays on the disk (`StoredRows`).
 
     Raises InputError for a file that is missing, damaged, pickled or lacks a key, UsageError for another ending.
     """
@@ -111,7 +75,7 @@ def read_features(path: str | os.PathLike[str], *, stream: bool = True) -> Featu
         )
     numbers: dict[str, Any] = {key: values[key] for key in NUMBERS}
     for key, value in numbers.items():
-        if isinstance(value, FeatureRows) and not (stream and key == "gallery_feats"):
+        if isinstance(value, StoredRows) and not (stream and key == "gallery_feats"):
             numbers[key] = value[:]
     texts: dict[str, Any] = {key: tuple(map(str, values[key])) for key in TEXTS if key in values}
     for side in SIDES:
@@ -177,9 +141,10 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 def _read_safetensors(path: Path) -> dict[str, Any]:
     """The arrays of a .safetensors file, two-dimensional ones unread, and the texts of the .json beside it."""
     values: dict[str, Any] = {}
-    for key, (kind, shape, offset) in _safetensors_header(path).items():
-        rows = FeatureRows(path, (shape[0], int(np.prod(shape[1:]))), kind, offset)
-        values[key] = rows if len(shape) == 2 else rows[:].reshape(shape)
+    for key, stored in read_header(path, remedy=AGAIN).tensors.items():
+        if key in NUMBERS:
+            rows = StoredRows(path, stored, remedy=AGAIN)
+            values[key] = rows if len(stored.shape) == 2 else rows[:].reshape(stored.shape)
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
@@ -190,32 +155,3 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
                 f"'{printable(beside)}' is not readable as JSON: {error}. Write it again or remove it."
             ) from error
     return values
-
-
-def _safetensors_header(path: Path) -> dict[str, tuple[str, list[int], int]]:
-    """Name -> (type, shape, offset in the file), checked against the file's size."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > _MAX_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(file.read(length))
-        size = os.path.getsize(path)
-        entries = {}
-        for key, entry in header.items():
-            if key == "__metadata__" or key not in NUMBERS:
-                continue
-            kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            if (
-                kind not in _TYPES
-                or not shape
-                or end - begin != np.prod(shape) * np.dtype(_TYPES[kind]).itemsize
-                or 8 + length + end > size
-            ):
-                raise ValueError(f"'{key}' ({kind}, {shape}) does not fit into the file")
-            entries[key] = (kind, shape, 8 + length + begin)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"'{printable(path)}' is not a readable .safetensors file: {error}. Write it again."
-        ) from error
-    return entries

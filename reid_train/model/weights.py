@@ -1,26 +1,24 @@
 """What a network starts from: torchvision's ImageNet files, a file of ours, or nothing. Nothing is downloaded unasked."""
 
-import urllib.error
-import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
+from reid_data.download import Progress, download
 from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import cache_folder, replacing, sha256_file
+from reid_data.files import cache_folder, printable, sha256_file
+from reid_data.tensors import read_tensors
 from reid_train.model.reid_net import ReidNet
 
 
 class WeightFile(NamedTuple):
-    """A weight file whose content is known: where torchvision publishes it, and its sha256."""
+    """A weight file whose content is known: where torchvision publishes it, its sha256, and at most how many bytes it has."""
 
     url: str
     sha256: str
+    num_bytes: int
 
     @property
     def path(self) -> Path:
@@ -32,10 +30,12 @@ IMAGENET_V1 = {
     "resnet18": WeightFile(
         "https://download.pytorch.org/models/resnet18-f37072fd.pth",
         "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        50_000_000,
     ),
     "resnet50": WeightFile(
         "https://download.pytorch.org/models/resnet50-0676ba61.pth",
         "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        110_000_000,
     ),
 }
 """torchvision's IMAGENET1K_V1 files; a backbone without an entry has no file whose content could be checked."""
@@ -77,7 +77,7 @@ def _check_content(path: Path, expected: str) -> None:
         )
 
 
-def fetch_imagenet(backbone: str, progress: Callable[[int, int], None] | None = None) -> Path:
+def fetch_imagenet(backbone: str, progress: Progress | None = None) -> Path:
     """Download the ImageNet weights of `backbone` into the cache, unless they are there.
 
     The file appears only if its sha256 is right.
@@ -86,27 +86,15 @@ def fetch_imagenet(backbone: str, progress: Callable[[int, int], None] | None = 
     if known.path.is_file():
         _check_content(known.path, known.sha256)
         return known.path
-    with replacing(known.path) as temporary:
-        try:
-            _download(known.url, temporary, progress)
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise EnvironmentFault(
-                f"cannot fetch {known.url}: {error}. "
-                f"Without a network, put the file at '{known.path}' by hand, or use --weights none|PATH."
-            ) from error
-        _check_content(temporary, known.sha256)
+    download(
+        known.url,
+        known.path,
+        sha256=known.sha256,
+        num_bytes=known.num_bytes,
+        otherwise="use --weights none|PATH",
+        progress=progress,
+    )
     return known.path
-
-
-def _download(url: str, target: Path, progress: Callable[[int, int], None] | None) -> None:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(target, "wb") as file:
-        total = int(answer.headers.get("Content-Length") or 0)
-        done = 0
-        while piece := answer.read(1 << 20):
-            file.write(piece)
-            done += len(piece)
-            if progress is not None:
-                progress(done, total)
 
 
 def load_start(net: ReidNet, path: Path) -> list[str]:
@@ -139,10 +127,7 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
 
 
 def _read_model(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"--weights '{path}' cannot be read as safetensors: {error}.") from error
+    tensors, _ = read_tensors(path, called=f"--weights '{printable(path)}'", remedy="Copy or make it again.")
     ours = any(name.startswith("backbone.") for name in tensors)
     return tensors if ours else {f"backbone.{name}": value for name, value in tensors.items()}
 

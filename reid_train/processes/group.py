@@ -11,29 +11,23 @@ from contextvars import ContextVar
 import torch
 from torch import Tensor, distributed, nn
 
-from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.devices import choose_device
 from reid_data.parallel import default_workers
 
 _alone: ContextVar[bool] = ContextVar("alone", default=False)
 
 
 def pick_device(name: str) -> torch.device:
-    """The device behind `auto|cpu|cuda|cuda:N`; `auto` takes CUDA if there is any. Prepares threads and float32 arithmetic.
+    """The device behind `auto|cpu|cuda|cuda:N`; `auto` takes CUDA if there is any.
+
+    Of several CUDA devices `auto` and `cuda` take this process's own. Prepares threads and float32 arithmetic.
 
     Raises UsageError for another word, EnvironmentFault (exit code 4) for a CUDA device that is not there.
     """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = choose_device(name)
     if name == "cuda":
-        name = f"cuda:{local_rank()}"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdecimal()) or (kind == "cpu" and number):
-        raise UsageError(f"--device '{name}': expected auto, cpu, cuda or cuda:N.")
-    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
-        raise EnvironmentFault(
-            f"--device {name}: this machine has {torch.cuda.device_count()} usable CUDA devices. Use --device auto or cpu."
-        )
-    if kind == "cpu" and "OMP_NUM_THREADS" not in os.environ:
+        name = choose_device(f"cuda:{local_rank()}")
+    if name == "cpu" and "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(max(1, default_workers() // num_processes()))
     else:
         torch.backends.cudnn.benchmark = True

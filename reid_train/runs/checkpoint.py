@@ -8,17 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from reid_data.errors import InputError
 from reid_data.files import printable, write_atomic, writing
+from reid_data.tensors import read_header, read_tensors
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 METADATA_KEY = "reid"
+NO_MODEL = "So it is no model of this tool: train again, or name another."
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
@@ -31,18 +32,22 @@ def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any])
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a model of ours. Raises InputError if it is no such file."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return dict(json.loads(file.metadata()[METADATA_KEY]))
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
-        raise InputError(f"'{printable(path)}' is no model of this tool: {error}.") from error
+    return _ours(path, read_header(path, remedy=NO_MODEL).metadata)
 
 
 def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(weights, metadata) of a model of ours. Raises InputError if it is no such file."""
-    metadata = read_metadata(path)
-    with safetensors.safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 - not a mapping
+    tensors, metadata = read_tensors(path, remedy=NO_MODEL)
+    return tensors, _ours(path, metadata)
+
+
+def _ours(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    try:
+        return dict(json.loads(metadata[METADATA_KEY]))
+    except KeyError as error:
+        raise InputError(f"'{printable(path)}' is no model of this tool: its metadata have no {error}.") from error
+    except (ValueError, TypeError) as error:
+        raise InputError(f"'{printable(path)}' is no model of this tool: {error}.") from error
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from reid_data.quality.sheet import CELL, Strip, contact_sheet
+from reid_data.quality.sheet import CELL, contact_sheet
+from reid_data.sheets import Strip
 
 
 def strips(first: str) -> list[Strip]:

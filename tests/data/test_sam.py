@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from reid_data import download
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import sha256_file
 from reid_data.masks import iou
@@ -206,15 +207,15 @@ def test_fetch_keeps_nothing_of_a_wrong_file_and_all_of_the_right_one(
     tmp_path: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REID_CACHE", str(tmp_path))
-    monkeypatch.setattr(sam_weights, "require_space", lambda *_: None)
-    monkeypatch.setattr(sam_weights.urllib.request, "urlopen", lambda url, timeout: Answer(b"right"))
+    monkeypatch.setattr(download, "require_space", lambda *_: None)
+    monkeypatch.setattr(download.urllib.request, "urlopen", lambda url, timeout: Answer(b"right"))
     with pytest.raises(EnvironmentFault, match="discarded"):
         sam_weights.fetch_weights("vit_b")
     assert list(sam_weights.cache_folder("weights").iterdir()) == []
     monkeypatch.setitem(sam_weights.MODELS, "vit_b", ("b.pth", hashlib.sha256(b"right").hexdigest()))
     path = sam_weights.fetch_weights("vit_b")
     assert path.read_bytes() == b"right"
-    monkeypatch.setattr(sam_weights.urllib.request, "urlopen", None)
+    monkeypatch.setattr(download.urllib.request, "urlopen", None)
     assert sam_weights.fetch_weights("vit_b") == path
 
 
@@ -229,8 +230,8 @@ def test_fetch_without_a_network_says_what_to_do(
         raise fault
 
     monkeypatch.setenv("REID_CACHE", str(tmp_path))
-    monkeypatch.setattr(sam_weights, "require_space", lambda *_: None)
-    monkeypatch.setattr(sam_weights.urllib.request, "urlopen", refuse)
+    monkeypatch.setattr(download, "require_space", lambda *_: None)
+    monkeypatch.setattr(download.urllib.request, "urlopen", refuse)
     with pytest.raises(EnvironmentFault, match=r"cannot fetch https:.*Copy the file to '.*b.*pth'"):
         sam_weights.fetch_weights("vit_b")
     assert list(sam_weights.cache_folder("weights").iterdir()) == []

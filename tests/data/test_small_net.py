@@ -19,7 +19,7 @@ from reid_data.segment.network import (
     save_weights,
     to_input,
 )
-from reid_data.segment.small_net import SmallSegmenter, bundled_weights, choose_device
+from reid_data.segment.small_net import SmallSegmenter, bundled_weights
 
 
 def random_net(seed: int = 0) -> PedestrianNet:
@@ -172,20 +172,6 @@ def test_a_weights_file_that_changes_is_read_again(tmp_path: Path) -> None:
         found.append((segmenter.digest(), segmenter.chances(images)))
     assert found[0][0] != found[1][0]
     assert np.abs(found[0][1] - found[1][1]).max() > 0.001
-
-
-@pytest.mark.parametrize("name", ["gpu", "mps", "CUDA", "", "cuda:", "cuda:x"])
-def test_other_devices_are_a_usage_error(name: str) -> None:
-    with pytest.raises(UsageError, match=r"expected auto, cpu, cuda or cuda:N"):
-        choose_device(name)
-
-
-def test_cuda_without_a_device_is_refused() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("a CUDA device is here")
-    assert choose_device("auto") == "cpu"
-    with pytest.raises(EnvironmentFault, match="--device auto"):
-        choose_device("cuda")
 
 
 def test_table_knows_the_bundled_networks() -> None:

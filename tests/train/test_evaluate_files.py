@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from reid_data.errors import InputError, UsageError
+from reid_data.tensors import StoredRows
 from reid_train.evaluation.per_query import per_query_of, read_per_query, write_per_query
 from reid_train.evaluation.protocol import evaluate
-from reid_train.features.files import FeatureRows, read_features, write_features
+from reid_train.features.files import read_features, write_features
 
 
 def values(num_query=4, num_gallery=25, paths=True):
@@ -32,7 +33,7 @@ def test_round_trip(tmp_path, ending, paths):
     write_features(tmp_path / f"f.{ending}", written)
     for stream in (True, False):
         read = read_features(tmp_path / f"f.{ending}", stream=stream)
-        assert isinstance(read.gallery_feats, FeatureRows) == (stream and ending == "safetensors")
+        assert isinstance(read.gallery_feats, StoredRows) == (stream and ending == "safetensors")
         for array, key in zip(read.arrays(), [key for key in written if not key.endswith("paths")]):
             np.testing.assert_array_equal(array[:], written[key])
         assert list(read.gallery_paths) == written.get("gallery_paths", [])

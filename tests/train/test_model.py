@@ -198,7 +198,7 @@ def test_imagenet_files_are_checked_at_every_load(monkeypatch: pytest.MonkeyPatc
 def test_a_download_appears_only_if_it_is_genuine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "net-1.pth").write_bytes(b"weights")
     url = (tmp_path / "net-1.pth").as_uri()
-    good = weights.WeightFile(url, sha256_file(tmp_path / "net-1.pth"))
+    good = weights.WeightFile(url, sha256_file(tmp_path / "net-1.pth"), 7)
     monkeypatch.setitem(weights.IMAGENET_V1, "resnet18", good._replace(sha256="0" * 64))
     with pytest.raises(EnvironmentFault, match="expected sha256 0000"):
         weights.fetch_imagenet("resnet18")
