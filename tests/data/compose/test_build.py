@@ -1,7 +1,6 @@
 """The whole composite pipeline on tiny sets: layout, counts, leaks, interruptions, refusals."""
 
 import json
-import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from reid_data.manifest import MANIFEST_FILE, Row, read_manifest
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from tests.data.people import tree, write_people_set
+from tests.killed import killed
 
 SETTINGS = CompositeSettings()
 
@@ -110,22 +110,6 @@ def test_the_seed_matters(fg: ReidDataset, bg: ReidDataset, tmp_path: Path) -> N
     assert chosen[0] != chosen[1]
 
 
-def killed_run(fg: ReidDataset, bg: ReidDataset, out: Path, failpoint: int) -> bool:
-    """Run in a child that kills itself at the given write or rename; whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        os.environ["REID_FAILPOINT"] = str(failpoint)
-        files._hits = 0
-        try:
-            build(fg, bg, out)
-        except BaseException:
-            os._exit(9)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 def test_killed_at_any_write_it_finishes_with_the_same_bytes(
     fg: ReidDataset, bg: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,17 +117,17 @@ def test_killed_at_any_write_it_finishes_with_the_same_bytes(
     scenes = replace(bg, train=bg.train[:1], query=bg.query[:1], gallery=[])
     build(small, scenes, tmp_path / "whole" / "out")
     whole = tree(tmp_path / "whole" / "out")
-    failpoint, killed = 0, True
-    while killed:
+    failpoint, dead = 0, True
+    while dead:
         failpoint += 1
         monkeypatch.setenv("REID_CACHE", str(tmp_path / f"cache{failpoint}"))
         out = tmp_path / f"run{failpoint}" / "out"
-        killed = killed_run(small, scenes, out, failpoint)
-        if killed and failpoint % 3 == 0:
-            killed_run(small, scenes, out, failpoint // 2)  # a second accident on the way
+        dead = killed(failpoint, build, small, scenes, out)
+        if dead and failpoint % 3 == 0:
+            killed(failpoint // 2, build, small, scenes, out)  # a second accident on the way
         built = build(small, scenes, out)
         assert tree(out) == whole
-        assert built.was_finished != killed or failpoint > 20
+        assert built.was_finished != dead or failpoint > 20
     assert failpoint > 30
 
 

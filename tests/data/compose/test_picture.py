@@ -11,11 +11,12 @@ import pytest
 from reid_data.compose.blend import feather, hard, paste
 from reid_data.compose.harmonise import GAIN_RANGE, brighten, contact_shadow, luminance_gain, match_sharpness, sharpness
 from reid_data.compose.picture import Steps, compose
-from reid_data.compose.recipe import Backdrop, PlanSettings, make_plan, market_names, uncovered_share
+from reid_data.compose.recipe import PlanSettings, make_plan, market_names, uncovered_share
 from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.errors import UsageError
 from reid_data.images import encode_jpeg, encode_png
 from reid_data.jpeg import usual_quality, written_quality
+from reid_data.plates.crops import Plate
 from reid_data.records import Record
 from reid_data.seeds import image_seed
 from reid_data.segment.cache import Unusable
@@ -219,10 +220,10 @@ def info(pid: int, cam: int = 1, split: str = "train", quality: float = 1.0, **o
     return MaskInfo(record, f"{pid:064d}", (128, 64), quality, float(other.pop("area", 0.4)), ("loose",), thumb)  # type: ignore[arg-type]
 
 
-def backdrops(num: int, cameras: int = 2, hole: int = 128) -> list[Backdrop]:
+def plates(num: int, cameras: int = 2, hole: int = 128) -> list[Plate]:
     thumb = np.full((32, 16), hole, np.uint8)
     return [
-        Backdrop(Record("bg", f"{n}.jpg", n + 1, n % cameras, "train"), f"/{n}.png", "0" * 64, thumb)
+        Plate(Record("bg", f"{n}.jpg", n + 1, n % cameras, "train"), f"/{n}.png", "0" * 64, (128, 64), 1.0, thumb)
         for n in range(num)
     ]
 
@@ -237,10 +238,10 @@ def test_the_plan_deals_with_the_gate_by_split() -> None:
         info(0, split="gallery", quality=0.0, area=0.0),
         info(-1, split="gallery", quality=0.3),
     ]
-    plan = make_plan(infos, {"train": backdrops(3), "test": backdrops(3)}, PlanSettings())
+    plan = make_plan(infos, {"train": plates(3), "test": plates(3)}, PlanSettings())
     assert [task.status for task in plan] == ["ok", "dropped", "failed", "flagged", "flagged", "ok", "flagged"]
-    assert [task.person for task in plan if task.backdrop is not None] == [True, True, False, False, True]
-    assert [task.backdrop is None for task in plan] == [False, True, True, False, False, False, False]
+    assert [task.person for task in plan if task.plate is not None] == [True, True, False, False, True]
+    assert [task.plate is None for task in plan] == [False, True, True, False, False, False, False]
     assert "0.30" in plan[1].reason
     assert plan[2].reason == "is empty (0 bytes)"
     assert "no person" in plan[4].reason
@@ -249,28 +250,26 @@ def test_the_plan_deals_with_the_gate_by_split() -> None:
 
 def test_no_plate_is_used_more_often_than_allowed() -> None:
     infos = [info(n + 1) for n in range(60)]
-    uses = Counter(task.backdrop for task in make_plan(infos, {"train": backdrops(12)}, PlanSettings(max_reuse=5)))
+    uses = Counter(task.plate for task in make_plan(infos, {"train": plates(12)}, PlanSettings(max_reuse=5)))
     assert max(uses.values()) == 5
     assert min(uses.values()) >= 3  # and none is forgotten
-    scarce = Counter(task.backdrop for task in make_plan(infos, {"train": backdrops(7)}, PlanSettings(max_reuse=5)))
+    scarce = Counter(task.plate for task in make_plan(infos, {"train": plates(7)}, PlanSettings(max_reuse=5)))
     assert max(scarce.values()) == 9  # 60 images on 7 plates
 
 
 def test_the_plan_depends_on_the_seed() -> None:
-    infos, banks = [info(n + 1) for n in range(40)], {"train": backdrops(40)}
+    infos, banks = [info(n + 1) for n in range(40)], {"train": plates(40)}
     first = make_plan(infos, banks, PlanSettings(seed=1))
     assert first == make_plan(infos, banks, PlanSettings(seed=1))
-    assert [task.backdrop for task in first] != [
-        task.backdrop for task in make_plan(infos, banks, PlanSettings(seed=2))
-    ]
+    assert [task.plate for task in first] != [task.plate for task in make_plan(infos, banks, PlanSettings(seed=2))]
 
 
 def test_sides_are_kept_apart() -> None:
     infos = [info(1), info(2, split="query"), info(2, 2, split="gallery")]
-    train, test = backdrops(1), backdrops(5)
+    train, test = plates(1), plates(5)
     plan = make_plan(infos, {"train": train, "test": test}, PlanSettings())
-    assert plan[0].backdrop == 0
-    assert all(task.backdrop is not None for task in plan)
+    assert plan[0].plate == 0
+    assert all(task.plate is not None for task in plan)
     with pytest.raises(AssertionError):
         make_plan(infos, {"train": train}, PlanSettings())
 
@@ -278,9 +277,9 @@ def test_sides_are_kept_apart() -> None:
 def test_the_plate_is_taken_whose_invention_the_person_hides() -> None:
     left, right = np.zeros((32, 16), np.uint8), np.zeros((32, 16), np.uint8)
     left[:, :8] = right[:, 8:] = 255
-    banks = {"train": [replace(one, hole=left if n % 2 else right) for n, one in enumerate(backdrops(8))]}
+    banks = {"train": [replace(one, hole=left if n % 2 else right) for n, one in enumerate(plates(8))]}
     plan = make_plan([info(1, thumb=left), info(2, thumb=right)], banks, PlanSettings())
-    assert [task.backdrop % 2 for task in plan if task.backdrop is not None] == [1, 0]
+    assert [task.plate % 2 for task in plan if task.plate is not None] == [1, 0]
     assert [task.uncovered for task in plan] == [0, 0]
 
 
@@ -288,9 +287,9 @@ def test_a_small_hole_is_no_advantage() -> None:
     """The smallest holes belong to the plates whose mask missed part of the person."""
     person, small, fitting = (np.zeros((32, 16), np.uint8) for _ in range(3))
     person[4:30, 4:12] = fitting[3:31, 3:13] = small[3:6, 0:3] = 255
-    pair = [replace(one, hole=hole) for one, hole in zip(backdrops(2), (small, fitting), strict=True)]
+    pair = [replace(one, hole=hole) for one, hole in zip(plates(2), (small, fitting), strict=True)]
     assert uncovered_share(small, person) < uncovered_share(fitting, person)
-    assert make_plan([info(9, thumb=person)], {"train": pair}, PlanSettings())[0].backdrop == 1
+    assert make_plan([info(9, thumb=person)], {"train": pair}, PlanSettings())[0].plate == 1
 
 
 def test_uncovered_share() -> None:
@@ -303,11 +302,11 @@ def test_uncovered_share() -> None:
 
 def test_pairing_by_camera_and_by_identity() -> None:
     infos = [info(pid, cam, number=n) for n, (pid, cam) in enumerate((p, c) for p in range(1, 13) for c in (1, 2, 3))]
-    bank = backdrops(40, cameras=4)
-    cameras = [task.backdrop % 4 for task in make_plan(infos, {"train": bank}, PlanSettings(pairing="camera"))]  # type: ignore[operator]
+    bank = plates(40, cameras=4)
+    cameras = [task.plate % 4 for task in make_plan(infos, {"train": bank}, PlanSettings(pairing="camera"))]  # type: ignore[operator]
     assert all(len({cameras[n] for n in range(first, 36, 3)}) == 1 for first in range(3))
     assert len(set(cameras)) == 3
-    persons = [task.backdrop % 4 for task in make_plan(infos, {"train": bank}, PlanSettings(pairing="identity"))]  # type: ignore[operator]
+    persons = [task.plate % 4 for task in make_plan(infos, {"train": bank}, PlanSettings(pairing="identity"))]  # type: ignore[operator]
     assert all(len(set(persons[first : first + 3])) == 1 for first in range(0, 36, 3))
     assert len(set(persons)) > 1
     with pytest.raises(UsageError, match="Did you mean 'camera'"):
@@ -316,10 +315,10 @@ def test_pairing_by_camera_and_by_identity() -> None:
 
 def test_nobody_gets_a_plate_of_his_own() -> None:
     infos = [info(pid, number=n) for pid in range(1, 5) for n in range(4)]
-    own = [replace(one, record=replace(one.record, root="fg", pid=1 + n % 4)) for n, one in enumerate(backdrops(16))]
+    own = [replace(one, record=replace(one.record, root="fg", pid=1 + n % 4)) for n, one in enumerate(plates(16))]
     for task in make_plan(infos, {"train": own}, PlanSettings(max_reuse=2)):
-        assert task.backdrop is not None
-        assert own[task.backdrop].record.pid != task.record.pid
+        assert task.plate is not None
+        assert own[task.plate].record.pid != task.record.pid
 
 
 def test_names_are_markets() -> None:

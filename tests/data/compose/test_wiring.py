@@ -148,7 +148,7 @@ def composite(people: ReidDataset, places: ReidDataset, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def background_set(places: ReidDataset, tmp_path_factory: pytest.TempPathFactory) -> Observe:
-    """What a set of plates holds."""
+    """What a background set holds."""
     return observer(
         tmp_path_factory.mktemp("made"), lambda out, settings: build_backgrounds(places, out, RedIsAPerson(), settings)
     )

@@ -1,7 +1,6 @@
-"""Sets of plates: out of crops, scenes and frames; who is refused; composites on them."""
+"""Background sets: out of crops, scenes and frames; who is refused; composites on them."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data import files
 from reid_data.compose.build import build_composite
 from reid_data.compose.in_training import prepare_swap
 from reid_data.compose.settings import CompositeSettings
@@ -28,6 +26,7 @@ from reid_data.records import Record
 from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from tests.data.people import tree, write_people_set
+from tests.killed import killed
 
 
 @dataclass(frozen=True)
@@ -275,24 +274,13 @@ def test_a_killed_run_is_made_good_by_the_next(tmp_path: Path) -> None:
     people = load_dataset(str(write_people_set(tmp_path / "people", num_ids=2)), tmp_path)
     settings = BackgroundSettings(num=4)
     build_backgrounds(people, tmp_path / "whole" / "plates", SEER, settings)
-    failpoint, killed = 0, True
-    while killed:
+    failpoint, dead = 0, True
+    while dead:
         failpoint += 1
         out = tmp_path / f"run{failpoint}" / "plates"
         if failpoint % 2:  # over an older set
             build_backgrounds(people, out, SEER, BackgroundSettings(num=2))
-        child = os.fork()
-        if child == 0:
-            os.environ["REID_FAILPOINT"] = str(failpoint)
-            files._hits = 0
-            try:
-                build_backgrounds(people, out, SEER, settings, overwrite=True)
-            except BaseException:
-                os._exit(9)
-            os._exit(0)
-        _, status = os.waitpid(child, 0)
-        killed = os.WIFSIGNALED(status)
-        assert killed or os.WEXITSTATUS(status) == 0
+        dead = killed(failpoint, build_backgrounds, people, out, SEER, settings, overwrite=True)
         build_backgrounds(people, out, SEER, settings, overwrite=True)
         assert tree(out) == tree(tmp_path / "whole" / "plates")
     assert failpoint > 10

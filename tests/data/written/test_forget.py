@@ -1,13 +1,11 @@
 """verify and forget: what is noticed, what is removed, what a killed run leaves."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from reid_data import files
 from reid_data.compose.build import build_composite
 from reid_data.compose.recipe import PlanSettings
 from reid_data.compose.settings import CompositeSettings
@@ -22,6 +20,7 @@ from reid_data.written.forget import forget_person, relatives
 from reid_data.written.verify import verify_set
 from tests.data.people import tree, write_people_set
 from tests.data.plates.test_build import RedSegmenter
+from tests.killed import killed
 
 PID = 51
 
@@ -125,21 +124,6 @@ def test_a_person_of_the_background_set(composite: Path, sets: tuple[ReidDataset
         forget_person(composite, pid, of="duke")
 
 
-def killed_forget(root: Path, failpoint: int) -> bool:
-    child = os.fork()
-    if child == 0:
-        os.environ["REID_FAILPOINT"] = str(failpoint)
-        files._hits = 0
-        try:
-            forget_person(root, PID)
-        except BaseException:
-            os._exit(9)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
-
-
 def test_a_killed_run_is_made_good_by_the_next(sets: tuple[ReidDataset, ReidDataset], tmp_path: Path) -> None:
     def made(name: str) -> Path:
         out = tmp_path / name / "out"
@@ -148,11 +132,11 @@ def test_a_killed_run_is_made_good_by_the_next(sets: tuple[ReidDataset, ReidData
 
     whole = made("whole")
     forget_person(whole, PID)
-    failpoint, killed = 0, True
-    while killed:
+    failpoint, dead = 0, True
+    while dead:
         failpoint += 1
         out = made(f"run{failpoint}")
-        killed = killed_forget(out, failpoint)
+        dead = killed(failpoint, forget_person, out, PID)
         forget_person(out, PID)
         for path in out.rglob(".tmp-*"):
             path.unlink()

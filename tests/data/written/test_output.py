@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from reid_data.written.swapped import SwappedOutput
 from reid_data.written.table import TableOutput
 from reid_data.written.verify import verify_set
 from tests.data.people import tree
+from tests.killed import killed
 
 SETTINGS: Row = {"foreground": "f", "background": "b", "segmenter": "s", "min_quality": 0.7, "seed": 0}
 OTHER: Row = {**SETTINGS, "seed": 5}
@@ -54,22 +54,6 @@ def write(root: Path, settings: Row = SETTINGS, num: int = NUM, *, resume: bool 
             add(claimed, number)
         claimed.finish(Card(root.name, "composite"))
     return num - done
-
-
-def killed(failpoint: int, work: Callable[..., object], *given: object, **options: object) -> bool:
-    """Do the work in a child that kills itself at the given write or rename; whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        os.environ["REID_FAILPOINT"] = str(failpoint)
-        files._hits = 0
-        try:
-            work(*given, **options)
-        except BaseException:
-            os._exit(9)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
 def interrupt(claimed: Claim, work: Callable[[], object]) -> None:

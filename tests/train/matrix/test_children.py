@@ -16,8 +16,9 @@ from reid_train.matrix import children as children_module
 from reid_train.matrix.cells import Cell, Column, Machine, prepare
 from reid_train.matrix.children import Children
 from reid_train.matrix.document import num_failed
-from reid_train.matrix.plan import make_plan
+from reid_train.matrix.plan import Plan, make_plan
 from reid_train.matrix.run import invalidated, run_matrix, run_prepared
+from tests.killed import FORKS
 from tests.train.conftest import small, write_tiny_set
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
@@ -147,16 +148,18 @@ cell_main()
 """
 
 
+def run_said(environment: dict[str, str], plan: Plan, folder: Path, machine: Machine, said: Path) -> None:
+    """Run the grid's cells as children, and write what they say to a file."""
+    os.environ.update(environment)
+    with open(said, "a", buffering=1) as file:
+        children = Children([sys.executable, "-c", CELL], folder, machine, 1, lambda line: print(line, file=file))
+        run_prepared(*prepare(plan, machine), folder, runner=children)
+
+
 def test_no_child_outlives_the_runner_and_the_same_command_goes_on(grid: Grid, tmp_path: Path) -> None:
     """Kill the runner while the second cell trains; run again: the first is left as it is, the tables are the same."""
     plan = make_plan(["tiny", "other"], ["tiny"], small(epochs=8))
     said = tmp_path / "said"
-
-    def run() -> None:
-        with open(said, "a", buffering=1) as file:
-            program = [sys.executable, "-c", CELL]
-            children = Children(program, grid.folder, grid.machine, 1, lambda line: print(line, file=file))
-            run_prepared(*prepare(plan, grid.machine), grid.folder, runner=children)
 
     def wait_for(start: str) -> None:
         until = time.monotonic() + 400
@@ -164,16 +167,16 @@ def test_no_child_outlives_the_runner_and_the_same_command_goes_on(grid: Grid, t
             assert time.monotonic() < until, said.read_text()
             time.sleep(0.01)
 
-    runner = os.fork()
-    if runner == 0:
-        run()
-        os._exit(0)
+    work = (plan, grid.folder, grid.machine, said)
+    runner = FORKS.Process(target=run_said, args=(dict(os.environ), *work))
+    runner.start()
     wait_for("[2/2]   epoch 2/")
-    os.kill(runner, signal.SIGKILL)
-    assert os.waitstatus_to_exitcode(os.waitpid(runner, 0)[1]) == -signal.SIGKILL
+    runner.kill()
+    runner.join()
+    assert runner.exitcode == -signal.SIGKILL
     first = next((grid.machine.runs / "cells").glob("tiny-*"))
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
-    run()
+    run_said({}, *work)
     lines = said.read_text().splitlines()
     assert any("resumed after epoch" in line for line in lines)
     assert not any("Fatal" in line for line in lines), "the watch over the runner does not disturb the cell's end"
