@@ -13,11 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from reid_data.synth.place.plate import Nuisance
 
 from reid_data.synth.crop import compose
 from reid_data.synth.generate import generate
 from reid_data.synth.person.appearance import draw_appearance
+from reid_data.synth.place.backdrop import Nuisance
 from reid_data.synth.place.camera import draw_look
 from reid_data.synth.place.scene import NETWORKS, draw_scene
 

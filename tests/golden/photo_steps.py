@@ -1,6 +1,6 @@
 """What each step gives on its drawn input: masks, plates, composition, plan, JPEG."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -296,7 +296,8 @@ def plans(folder: Path) -> Any:
         for number, record in enumerate(records(6, 4, "train", root="there", first=5))
     ]
     settings = [PlanSettings(pairing=pairing, max_reuse=reuse, seed=7) for pairing in PAIRINGS for reuse in (1, 6)]
-    return [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
+    plans = [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
+    return [[astuple(task) for task in plan] for plan in plans]
 
 
 STEPS = {

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from reid_data.synth.place.plate import Nuisance, draw_window, elsewhere, liven
 
 from reid_data.synth.crop import compose
 from reid_data.synth.generate import render
@@ -17,6 +16,7 @@ from reid_data.synth.paint.raster import Canvas, View
 from reid_data.synth.person.appearance import draw_appearance
 from reid_data.synth.person.figure import Light, draw_figure
 from reid_data.synth.person.pose import ARM_GOALS, draw_pose
+from reid_data.synth.place.backdrop import Nuisance, draw_window, elsewhere, liven
 from reid_data.synth.place.camera import draw_look
 from reid_data.synth.place.facade import wall
 from reid_data.synth.place.scene import NETWORKS, draw_scene
