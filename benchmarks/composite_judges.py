@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from reid_data.compose.blend import BLENDS
-from reid_data.compose.build import backdrop, chosen_backdrop, gather_sides
+from reid_data.compose.build import chosen_plate, gather_sides
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
@@ -78,10 +78,10 @@ def sources(
     """Photographs with their masks, and the plates that the plan deals to them."""
     infos = list(survey(limit_records(fg, settings.limit), segmenter, 1))
     banks = gather_sides(infos, bg, segmenter, settings, workers=1, progress=lambda *_: None)
-    sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+    sides = {side: bank.plates for side, bank in banks.items()}
     cache, pairs = MaskCache(segmenter), []
     for task in make_plan(infos, sides, settings.plan):
-        chosen = chosen_backdrop(task, sides)
+        chosen = chosen_plate(task, sides)
         if task.status != "ok" or not task.person or chosen is None:
             continue
         masked = cache.masked([task.record])[0]

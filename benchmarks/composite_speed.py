@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 
-from reid_data.compose.build import backdrop, build_composite, chosen_backdrop, gather_sides
+from reid_data.compose.build import build_composite, chosen_plate, gather_sides
 from reid_data.compose.picture import compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
@@ -69,14 +69,12 @@ def main() -> None:
             clock("masks")
             banks = gather_sides(infos, bg, segmenter, settings, workers=1, progress=lambda *_: None)
             clock("plates")
-            sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
-            tasks = [
-                task for task in make_plan(infos, sides, settings.plan) if task.backdrop is not None and task.person
-            ]
+            sides = {side: bank.plates for side, bank in banks.items()}
+            tasks = [task for task in make_plan(infos, sides, settings.plan) if task.plate is not None and task.person]
             clock("plan")
             cache = MaskCache(segmenter)
             for task in tasks:
-                masked, chosen = cache.masked([task.record])[0], chosen_backdrop(task, sides)
+                masked, chosen = cache.masked([task.record])[0], chosen_plate(task, sides)
                 assert isinstance(masked, Masked)
                 assert chosen is not None
                 clock("read image and mask")

@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from reid_data.compose.build import backdrop, chosen_backdrop, gather_sides
+from reid_data.compose.build import chosen_plate, gather_sides
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import make_plan
 from reid_data.compose.rim import old_background, seam_ratio
@@ -56,13 +56,13 @@ def main() -> None:
     settings, segmenter = CompositeSettings(limit=options.limit), build_segmenter(options.segmenter)
     infos = list(survey(limit_records(fg, options.limit), segmenter, 1))
     banks = gather_sides(infos, bg, segmenter, settings, workers=1, progress=lambda *_: None)
-    sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+    sides = {side: bank.plates for side, bank in banks.items()}
     tasks = [task for task in make_plan(infos, sides, settings.plan) if task.status == "ok" and task.person]
     cache, steps = MaskCache(segmenter), variants()
     judged: dict[str, list[tuple[float | None, float | None]]] = {name: [] for name in ("source", *steps)}
     strips = []
     for number, task in enumerate(tasks):
-        masked, chosen = cache.masked([task.record])[0], chosen_backdrop(task, sides)
+        masked, chosen = cache.masked([task.record])[0], chosen_plate(task, sides)
         assert isinstance(masked, Masked)
         assert chosen is not None
         source = masked.image

@@ -1,6 +1,6 @@
 """Would the tests notice? Changes a module in one place at a time, runs its tests, and lists the changes that survive.
 
-    python benchmarks/mutate.py reid_data/compose/blend.py --tests tests/data/test_compose.py
+    python benchmarks/mutate.py reid_data/compose/blend.py --tests tests/data/compose/test_picture.py
     python benchmarks/mutate.py reid_data/compose reid_train/training/losses.py --sample 25 --seed 0 --json DIR
 
 PATH is a module or a folder of them. What is changed: see `mutations.py`. Without `--tests` the tests of a module are those of
@@ -41,31 +41,24 @@ import pytest
 from mutations import Mutation, mutations
 
 TESTS = {
-    "reid_data/compose": "tests/data/test_compose.py tests/data/test_swap.py tests/data/test_build.py tests/data/test_quality.py",
-    "reid_data/plates/crops.py": "tests/data/test_background.py tests/data/test_background_set.py tests/data/test_build.py",
-    "reid_data/plates/fill.py": "tests/data/test_background.py",
-    "reid_data/plates/files.py": "tests/data/test_background.py tests/data/test_swap.py tests/data/test_build.py",
-    "reid_data/plates/scenes.py": "tests/data/test_background_set.py",
-    "reid_data/plates/pieces.py": "tests/data/test_background_set.py",
-    "reid_data/segment": "tests/data/test_segment.py tests/data/test_small_net.py tests/data/test_sam.py tests/data/test_build.py",
-    "reid_data/written/claim.py": "tests/data/test_output.py",
-    "reid_data/written/output.py": "tests/data/test_output.py tests/data/test_build.py tests/data/test_forgetting.py",
-    "reid_data/written/swapped.py": "tests/data/test_output.py tests/data/test_synth.py",
-    "reid_data/written/table.py": "tests/data/test_output.py tests/cli/data/test_segment.py",
-    "reid_data/written/verify.py": "tests/data/test_forgetting.py",
-    "reid_data/written/forget.py": "tests/data/test_forgetting.py",
-    "reid_data/synth": "tests/data/test_synth.py tests/data/test_synth_figure.py",
     "reid_data": "tests/data",
-    "reid_train/training/samplers.py": "tests/train/test_samplers.py",
-    "reid_train/training/schedules.py": "tests/train/test_schedules.py",
-    "reid_train/training/losses.py": "tests/train/test_losses.py tests/train/test_train.py",
-    "reid_train/training/epoch.py": "tests/train/test_engine.py tests/train/test_train.py tests/train/test_distributed.py",
-    "reid_train/evaluation": "tests/train/test_evaluate_*.py",
-    "reid_train/matrix": "tests/train/test_matrix*.py",
-    "reid_train/model": "tests/train/test_model.py tests/train/test_timm.py tests/train/test_train.py",
-    "reid_train/report": "tests/train/test_report*.py",
-    "reid_train": "tests/train/test_train.py tests/train/test_config.py tests/train/test_engine.py tests/train/test_features.py "
-    "tests/train/test_background_swap.py",
+    **{
+        f"reid_data/{room}": f"tests/data/{room}"
+        for room in ("datasets", "quality", "segment", "synth", "train_segmenter")
+    },
+    "reid_data/compose": "tests/data/compose tests/data/quality/test_score.py tests/golden",
+    "reid_data/plates": "tests/data/plates tests/data/compose/test_build.py tests/golden",
+    "reid_data/written": "tests/data/written tests/data/compose/test_build.py tests/data/plates/test_build.py",
+    "reid_data/export": "tests/cli/data/test_segment.py tests/data/segment/test_wiring.py",
+    "reid_train": "tests/train",
+    **{
+        f"reid_train/{room}": f"tests/train/{room}"
+        for room in ("features", "matrix", "processes", "report", "runs", "settings", "study")
+    },
+    "reid_train/evaluation": "tests/train/evaluation tests/train/report/test_showcase.py tests/golden",
+    "reid_train/graph": "tests/train/evaluation",
+    "reid_train/model": "tests/train/model tests/train/training/test_fit.py",
+    "reid_train/training": "tests/train/training tests/train/processes tests/golden",
 }
 """The tests of a module, or of all below a folder; the longest beginning of a path that is here counts."""
 

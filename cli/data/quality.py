@@ -96,7 +96,7 @@ def _dear_judges(root: Path, manifest: "Manifest", data_root: Path, options: dic
         )
     if classifier is None:
         say(
-            f"'{scenes.name}' is a set of plates: without people of its own there is nothing for the classifier to compare."
+            f"'{scenes.name}' is a background set: without people of its own there is nothing for the classifier to compare."
         )
     else:
         judged["classifier_auc"] = classifier

@@ -4,13 +4,13 @@ Read `build_composite` from top to bottom; everything that it calls is one stage
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from reid_data.compose.picture import Steps, compose
-from reid_data.compose.recipe import Backdrop, Task, image_row, make_plan
+from reid_data.compose.recipe import Task, image_row, make_plan
 from reid_data.compose.rim import old_background, seam_ratio
 from reid_data.compose.settings import (
     FORM,
@@ -84,12 +84,12 @@ def build_composite(
             return replace(summarise(out, output.manifest), was_finished=True)
         infos = list(survey(foregrounds, segmenter, workers, lambda *done: progress("masks", *done)))
         banks = gather_sides(infos, bg, segmenter, settings, people=fg, workers=workers, progress=progress)
-        sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+        sides = {side: bank.plates for side, bank in banks.items()}
         tasks = make_plan(infos, sides, settings.plan)
 
         tried = [row for side, bank in banks.items() for row in bank.rows(side)]
         done = len(output.begin(tried, sources=describe_sources(out, fg, bg)))
-        jobs = [(task, chosen_backdrop(task, sides)) for task in tasks[done:]]
+        jobs = [(task, chosen_plate(task, sides)) for task in tasks[done:]]
         for folder in SPLIT_FOLDERS.values():
             make_folder(out / folder)
         for row in ordered_map(Composer(segmenter, settings.steps, out), jobs, workers):
@@ -110,7 +110,7 @@ def gather_sides(
     progress: Progress,
 ) -> dict[str, PlateBank]:
     """Plates for the train side and for the test side, each from the same side of `bg`, as many as its images need; all there
-    are if `bg` is a set of plates. `people`: the foreground set, so that nobody gets a plate of his own from such a set.
+    are if `bg` is a background set. `people`: the foreground set, so that nobody gets a plate of his own from such a set.
     """
     wanted = Counter(
         SIDES[info.record.split]
@@ -145,14 +145,9 @@ def gather_sides(
     return banks
 
 
-def backdrop(plate: Plate) -> Backdrop:
-    """A plate as the plan sees it."""
-    return Backdrop(plate.record, plate.path, plate.sha256, plate.hole)
-
-
-def chosen_backdrop(task: Task, sides: dict[str, list[Backdrop]]) -> Backdrop | None:
+def chosen_plate(task: Task, sides: Mapping[str, Sequence[Plate]]) -> Plate | None:
     """The plate that the plan gave to an image; None where no image is written."""
-    return None if task.backdrop is None else sides[SIDES[task.record.split]][task.backdrop]
+    return None if task.plate is None else sides[SIDES[task.record.split]][task.plate]
 
 
 @dataclass(frozen=True)
@@ -168,20 +163,20 @@ class Composer:
         """The masks."""
         return MaskCache(self.segmenter)
 
-    def __call__(self, job: tuple[Task, Backdrop | None]) -> Row:
+    def __call__(self, job: tuple[Task, Plate | None]) -> Row:
         """Write one composite and give its manifest row."""
-        task, backdrop = job
-        if backdrop is None:
+        task, chosen = job
+        if chosen is None:
             return image_row(task)
         try:
-            data, judged = compose_task(task, backdrop, self.cache, self.steps)
+            data, judged = compose_task(task, chosen, self.cache, self.steps)
         except ImageError as error:
             return image_row(replace(task, status="failed", reason=str(error)))
         write_atomic(self.out / task.name, data)
-        return image_row(task, backdrop, sha256_bytes(data)) | judged
+        return image_row(task, chosen, sha256_bytes(data)) | judged
 
 
-def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:
+def compose_task(task: Task, chosen: Plate, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:
     """The JPEG of one composite, and what the judges that need no labels say of it (see `compose.rim`).
 
     Raises ImageError if the source can no longer be read.
@@ -189,7 +184,7 @@ def compose_task(task: Task, backdrop: Backdrop, cache: MaskCache, steps: Steps)
     masked = cache.masked([task.record])[0]
     if isinstance(masked, Unusable):
         raise ImageError(masked.reason)
-    plate, _ = read_plate(backdrop.path)
+    plate, _ = read_plate(chosen.path)
     plate = fit_plate(plate, (masked.image.shape[0], masked.image.shape[1]))
     if not task.person:
         return encode_jpeg(plate, steps.jpeg_quality), {}

@@ -15,7 +15,7 @@ def luminance_gain(image: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> f
     """By how much the person should be brightened for the plate's light, in GAIN_RANGE.
 
     The lights are compared by what stands around the person in both pictures, never by the person's own brightness,
-    which is their clothes'. Half of the ratio (in stops) is taken, since part of it is the scenery's own colour. 1 where
+    which is their clothes'. Half of the ratio (in stops) is taken, since part of it is the scene's own colour. 1 where
     the source shows no surroundings.
     """
     around = alpha < 0.1

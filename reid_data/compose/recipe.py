@@ -9,6 +9,7 @@ import numpy as np
 
 from reid_data.errors import unknown_name
 from reid_data.manifest import Row
+from reid_data.plates.crops import Plate
 from reid_data.plates.sides import SIDES
 from reid_data.records import DISTRACTOR_PID, SPLIT_FOLDERS, Record
 from reid_data.seeds import image_seed
@@ -20,16 +21,6 @@ VERSIONS = {"plan": 1}  # image_seed, market_names, make_plan
 PAIRINGS = ("random", "camera", "identity")
 NUM_TRIED = 8
 _MARKET_NAME = re.compile(r"(-1|\d{4,})_c\d+.*\.jpe?g$", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Backdrop:
-    """A plate as the plan sees it: the image it was made from, where the plate lies, hash, thumbnail of what is invented."""
-
-    record: Record
-    path: str
-    sha256: str
-    hole: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,7 @@ class Task:
     area: float | None = None
     seed: int = 0
     person: bool = True
-    backdrop: int | None = None
+    plate: int | None = None
     uncovered: float | None = None
 
 
@@ -84,9 +75,9 @@ def market_names(records: Sequence[Record]) -> list[str]:
 
 
 def make_plan(
-    infos: Sequence[MaskInfo | Unusable], backdrops: Mapping[str, Sequence[Backdrop]], settings: PlanSettings
+    infos: Sequence[MaskInfo | Unusable], plates: Mapping[str, Sequence[Plate]], settings: PlanSettings
 ) -> list[Task]:
-    """One `Task` per foreground image, in the order given. `backdrops`: the plates of side `train` and side `test`.
+    """One `Task` per foreground image, in the order given. `plates`: the plates of side `train` and side `test`.
 
     Each plate is used by at most `max_reuse` images; where that is not enough, by as few as the number of plates allows.
     """
@@ -94,7 +85,7 @@ def make_plan(
     tasks = [_decide(info, name, settings) for info, name in zip(infos, names, strict=True)]
     for side in sorted(set(SIDES.values())):
         mine = [index for index, task in enumerate(tasks) if task.seed and SIDES[task.record.split] == side]
-        chooser = _Chooser(backdrops.get(side, ()), len(mine), settings)
+        chooser = _Chooser(plates.get(side, ()), len(mine), settings)
         for index in mine:
             info = infos[index]
             assert isinstance(info, MaskInfo)
@@ -131,26 +122,26 @@ class _Chooser:
     mask missed a part of the person.
     """
 
-    def __init__(self, backdrops: Sequence[Backdrop], wanted: int, settings: PlanSettings) -> None:
-        assert backdrops or not wanted, "no plates to choose from"
-        self.backdrops = backdrops
+    def __init__(self, plates: Sequence[Plate], wanted: int, settings: PlanSettings) -> None:
+        assert plates or not wanted, "no plates to choose from"
+        self.plates = plates
         self.settings = settings
-        self.cap = max(settings.max_reuse, -(-wanted // max(1, len(backdrops))))
-        self.uses = np.zeros(len(backdrops), int)
-        self.cameras = sorted({backdrop.record.camid for backdrop in backdrops})
-        of_camera = np.array([backdrop.record.camid for backdrop in backdrops])
+        self.cap = max(settings.max_reuse, -(-wanted // max(1, len(plates))))
+        self.uses = np.zeros(len(plates), int)
+        self.cameras = sorted({plate.record.camid for plate in plates})
+        of_camera = np.array([plate.record.camid for plate in plates])
         self.members = {camera: np.flatnonzero(of_camera == camera) for camera in self.cameras}
-        self.everything = np.arange(len(backdrops))
+        self.everything = np.arange(len(plates))
 
     def give(self, task: Task, info: MaskInfo) -> Task:
         """The task with its plate."""
         tried = self._draw(task.record, np.random.default_rng(task.seed))
-        holes = [self.backdrops[index].hole for index in tried]
+        holes = [self.plates[index].hole for index in tried]
         uncovered = [uncovered_share(hole, info.thumb if task.person else None) for hole in holes]
         share = [open_ / max(hole.mean() / 255, 1e-6) for open_, hole in zip(uncovered, holes, strict=True)]
         best = int(np.argmin(share))
         self.uses[tried[best]] += 1
-        return replace(task, backdrop=int(tried[best]), uncovered=round(uncovered[best], 4))
+        return replace(task, plate=int(tried[best]), uncovered=round(uncovered[best], 4))
 
     def _draw(self, record: Record, rng: np.random.Generator) -> np.ndarray:
         """Up to NUM_TRIED plates, at most half of all, so that chance keeps its part: of the wanted camera, else of any;
@@ -164,7 +155,7 @@ class _Chooser:
         raise AssertionError("every plate is used up")
 
     def _same_person(self, index: int, record: Record) -> bool:
-        other = self.backdrops[index].record
+        other = self.plates[index].record
         return other.root == record.root and other.pid == record.pid
 
     def _pool(self, record: Record) -> np.ndarray:
@@ -182,7 +173,7 @@ def uncovered_share(hole: np.ndarray, person: np.ndarray | None) -> float:
     return float((hole.astype(np.float32) / 255 * visible).mean())
 
 
-def image_row(task: Task, backdrop: Backdrop | None = None, sha256: str | None = None) -> Row:
+def image_row(task: Task, plate: Plate | None = None, sha256: str | None = None) -> Row:
     """The manifest row of one image; `sha256` of the file written, None if none was."""
     row: Row = {
         "row": "image",
@@ -198,11 +189,11 @@ def image_row(task: Task, backdrop: Backdrop | None = None, sha256: str | None =
         "mask_area": task.area,
         "sha256": sha256,
     }
-    if backdrop is not None:
+    if plate is not None:
         row |= {
-            "background": backdrop.record.name,
-            "background_camid": backdrop.record.camid,
-            "background_sha256": backdrop.sha256,
+            "background": plate.record.name,
+            "background_camid": plate.record.camid,
+            "background_sha256": plate.sha256,
             "uncovered": task.uncovered,
             "person": task.person,
             "seed": task.seed,

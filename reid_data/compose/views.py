@@ -1,6 +1,6 @@
-"""Diagnostic test sets: a set's query and gallery with the people or the scenery taken away, made on the fly.
+"""Diagnostic test sets: a set's query and gallery with the people or the backgrounds taken away, made on the fly.
 
-`NAME@foreground` shows people before one flat colour, `NAME@background` the scenery without them, `NAME@swap:OTHER` people
+`NAME@foreground` shows people before one flat colour, `NAME@background` the places without them, `NAME@swap:OTHER` people
 before plates of another set, pixel for pixel what `reid-data composite` would write. Nothing is written but caches.
 Imports no torch, so that the processes that make the pictures start at once.
 """
@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from reid_data.compose.build import backdrop, chosen_backdrop, compose_task, gather_sides
+from reid_data.compose.build import chosen_plate, compose_task, gather_sides
 from reid_data.compose.picture import PICTURE_VERSIONS, Steps, compose
-from reid_data.compose.recipe import Backdrop, Task, make_plan
+from reid_data.compose.recipe import Task, make_plan
 from reid_data.compose.settings import FORM, CompositeSettings, describe_settings, resolve_settings
 from reid_data.datasets import is_path, load_dataset
 from reid_data.datasets.channel_stats import kept_stats
@@ -28,7 +28,7 @@ from reid_data.files import settings_digest
 from reid_data.images import decode_image, resize
 from reid_data.manifest import raised
 from reid_data.parallel import ordered_map
-from reid_data.plates.crops import PLATE_VERSIONS, PlateSettings, make_plate
+from reid_data.plates.crops import PLATE_VERSIONS, Plate, PlateSettings, make_plate
 from reid_data.records import DISTRACTOR_PID, Record, ReidDataset
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import KeptMasks, Segmenter
@@ -152,7 +152,7 @@ def _verdict(info: MaskInfo) -> dict[str, Any]:
 
 def _swap_plan(
     dataset: Diagnostic, infos: Sequence[MaskInfo | Unusable], segmenter: Segmenter, workers: int
-) -> "dict[str, tuple[Task, Backdrop | None, Steps]]":
+) -> "dict[str, tuple[Task, Plate | None, Steps]]":
     """What `reid-data composite` would do with each test image, by the image's name.
 
     The plan of the test side depends on nothing of the train side, so this is the same plan.
@@ -162,9 +162,9 @@ def _swap_plan(
     banks = gather_sides(
         infos, dataset.other, segmenter, settings, workers=workers, progress=lambda stage, done, total: None
     )
-    sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+    sides = {side: bank.plates for side, bank in banks.items()}
     tasks = make_plan(infos, sides, settings.plan)
-    return {task.record.name: (task, chosen_backdrop(task, sides), settings.steps) for task in tasks}
+    return {task.record.name: (task, chosen_plate(task, sides), settings.steps) for task in tasks}
 
 
 Job = Callable[[MaskCache], np.ndarray]
@@ -181,7 +181,7 @@ def _swapped(
     size: tuple[int, int],
     workers: int,
     *,
-    plan: "dict[str, tuple[Task, Backdrop | None, Steps]]",
+    plan: "dict[str, tuple[Task, Plate | None, Steps]]",
     masks: str,
 ) -> Iterator[np.ndarray | str]:
     return _made((partial(_from_plan, *plan[record.name]) for record in records), size, workers, masks)
@@ -198,7 +198,7 @@ def _from_mask(record: Record, make: Callable[[Masked], np.ndarray], cache: Mask
     return make(masked)
 
 
-def _from_plan(task: Task, plate: Backdrop | None, steps: Steps, cache: MaskCache) -> np.ndarray:
+def _from_plan(task: Task, plate: Plate | None, steps: Steps, cache: MaskCache) -> np.ndarray:
     if plate is None:
         raise ImageError(task.reason)
     return decode_image(compose_task(task, plate, cache, steps)[0])
@@ -212,7 +212,7 @@ def foreground(masked: Masked, *, flat: np.ndarray) -> np.ndarray:
 def background(masked: Masked, *, flat: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 RGB: the picture with the person's place filled from its surroundings.
 
-    Where no person was found, or the person leaves no scenery, all of it is the colour `flat`: nobody may show. In a
+    Where no person was found, or the person leaves no background, all of it is the colour `flat`: nobody may show. In a
     distractor, which often shows nobody, an empty mask is believed.
     """
     nobody = masked.verdict.area < NO_PERSON

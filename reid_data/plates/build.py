@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class BackgroundSettings:
-    """What decides a set of plates besides its source and the segmenter: `source` is one of `SOURCES`, `num` how many plates
+    """What decides a background set besides its source and the segmenter: `source` is one of `SOURCES`, `num` how many plates
     are wanted, half of them for training."""
 
     source: str = "crops"
@@ -49,7 +49,7 @@ class BackgroundSettings:
 
 @dataclass(frozen=True)
 class BuiltBackgrounds:
-    """A finished set of plates: where it is, plates by side and camera, pieces tried, reasons against the others."""
+    """A finished background set: where it is, plates by side and camera, pieces tried, reasons against the others."""
 
     root: Path
     plates: dict[str, dict[int, int]]
@@ -221,5 +221,5 @@ def write_pieces(out: Path, pieces: Iterable[Piece]) -> Iterator[Row]:
 
 
 def summarise_backgrounds(out: Path, manifest: Manifest) -> BuiltBackgrounds:
-    """The counts of a set of plates from its manifest."""
+    """The counts of a background set from its manifest."""
     return BuiltBackgrounds(out, plate_counts(manifest), len(manifest.rows), refusals(manifest))

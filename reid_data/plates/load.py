@@ -1,4 +1,4 @@
-"""Sets of plates, as `reid-data backgrounds` writes them, read for use."""
+"""Background sets, as `reid-data backgrounds` writes them, read for use."""
 
 from reid_data.datasets.card import read_document
 from reid_data.errors import ImageError, InputError
@@ -20,7 +20,7 @@ def is_plate_set(dataset: ReidDataset) -> bool:
 
 
 def load_banks(dataset: ReidDataset, people: ReidDataset | None = None) -> dict[str, PlateBank]:
-    """The plates of a set of plates by side. With `people`, those made from its own crops carry its folder, so that nobody
+    """The plates of a background set by side. With `people`, those made from its own crops carry its folder, so that nobody
     gets a plate of his own. Raises InputError where the manifest is missing or a plate cannot be read."""
     manifest = read_manifest(dataset.root)
     if manifest is None:

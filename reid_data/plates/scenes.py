@@ -21,7 +21,7 @@ from reid_data.records import Card, Record, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import Segmenter
 
-VERSIONS = {"plates-scenes": 1, "plates-frames": 1}  # scene_pieces; frame_pieces; both with scenery.py
+VERSIONS = {"plates-scenes": 1, "plates-frames": 1}  # scene_pieces; frame_pieces; both with pieces.py
 
 MAX_PART = 0.08
 PER_PICTURE = 6

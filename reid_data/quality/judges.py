@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from reid_data.compose.blend import BLENDS
-from reid_data.compose.build import backdrop
 from reid_data.compose.picture import Steps, compose
 from reid_data.compose.recipe import PlanSettings, Task, make_plan
 from reid_data.errors import ImageError, InputError
@@ -153,7 +152,7 @@ def judge_by_classifier(
     progress: Progress = lambda stage, done, total: None,
 ) -> Judged | None:
     """The AUC of telling people of `target`, pasted on other plates of `target`, from their own photographs (see
-    `texture.composite_auc`); up to `num` of them, from both sides. None for a set of plates, which has no people.
+    `texture.composite_auc`); up to `num` of them, from both sides. None for a background set, which has no people.
     """
     if is_plate_set(target):
         return None
@@ -185,7 +184,7 @@ def repasted(
     records = [replace(record, split="train") for record in chosen]
     bank = gather_plates(crops, max(16, len(records) // 3), segmenter, PlateSettings(), seed, workers=workers)
     infos = [info for info in survey(records, segmenter, workers) if isinstance(info, MaskInfo)]
-    tasks = make_plan(infos, {"train": [backdrop(plate) for plate in bank.plates]}, PlanSettings(seed=seed))
+    tasks = make_plan(infos, {"train": bank.plates}, PlanSettings(seed=seed))
     good = [task for task in tasks if task.status == "ok" and task.person]
     photographs, composites, pids = [], [], []
     cache = MaskCache(segmenter)
@@ -200,6 +199,6 @@ def repasted(
 
 
 def _paste(task: Task, masked: Masked, bank: PlateBank, steps: Steps) -> np.ndarray:
-    assert task.backdrop is not None
-    plate = fit_plate(read_plate(bank.plates[task.backdrop].path)[0], (masked.image.shape[0], masked.image.shape[1]))
+    assert task.plate is not None
+    plate = fit_plate(read_plate(bank.plates[task.plate].path)[0], (masked.image.shape[0], masked.image.shape[1]))
     return decode_image(encode_jpeg(compose(masked.image, masked.alpha, plate, steps), steps.jpeg_quality or 95))

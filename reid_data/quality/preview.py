@@ -1,16 +1,17 @@
 """A look at a composite before it is made: a few samples, and what the whole would take."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from reid_data.compose.build import backdrop, chosen_backdrop, compose_task, gather_sides
-from reid_data.compose.recipe import Backdrop, Task, make_plan
+from reid_data.compose.build import chosen_plate, compose_task, gather_sides
+from reid_data.compose.recipe import Task, make_plan
 from reid_data.compose.settings import CompositeSettings, limit_records, num_plates, resolve_settings
 from reid_data.images import decode_image
+from reid_data.plates.crops import Plate
 from reid_data.plates.files import fit_plate, read_plate
 from reid_data.plates.load import is_plate_set
 from reid_data.plates.sides import SIDES
@@ -63,7 +64,7 @@ def preview_composite(
     masks = time.perf_counter()
     banks = gather_sides(infos, bg, segmenter, settings, people=fg, workers=1, progress=lambda *_: None)
     plates = time.perf_counter()
-    sides = {side: [backdrop(plate) for plate in bank.plates] for side, bank in banks.items()}
+    sides = {side: bank.plates for side, bank in banks.items()}
     tasks = make_plan(infos, sides, settings.plan)
     strips, sizes = _compose_all(tasks, sides, MaskCache(segmenter), settings)
     end = time.perf_counter()
@@ -90,12 +91,12 @@ def preview_composite(
 
 
 def _compose_all(
-    tasks: Sequence[Task], sides: dict[str, list[Backdrop]], cache: MaskCache, settings: CompositeSettings
+    tasks: Sequence[Task], sides: Mapping[str, Sequence[Plate]], cache: MaskCache, settings: CompositeSettings
 ) -> tuple[list[Strip], list[int]]:
     """The strips of the tasks that write an image, and the sizes of these in bytes."""
     strips, sizes = [], []
     for task in tasks:
-        chosen = chosen_backdrop(task, sides)
+        chosen = chosen_plate(task, sides)
         if chosen is None:
             strips.append(Strip((None,) * 4, f"{Path(task.name).stem[:22]} {task.status}: {task.reason}"))
             continue
@@ -107,7 +108,7 @@ def _compose_all(
     return strips, sizes
 
 
-def _stages(record: Record, chosen: Backdrop, cache: MaskCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _stages(record: Record, chosen: Plate, cache: MaskCache) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     masked = cache.masked([record])[0]
     assert isinstance(masked, Masked), "it was composed a moment ago"
     size = (masked.image.shape[0], masked.image.shape[1])

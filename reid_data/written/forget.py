@@ -40,7 +40,7 @@ def forget_person(
     """Remove from the set below `root` whatever was derived from identity `pid`, and the masks and plates kept of them.
 
     `of`: the identity space in which `pid` counts (the name of a parent); default: that of the set's own people, or of the
-    pictures that a set of plates came from. `parents`: sets at hand, whose pictures of the person have their kept masks
+    pictures that a background set came from. `parents`: sets at hand, whose pictures of the person have their kept masks
     removed too; the pictures themselves are left alone. A killed run is made good by the same call. Raises InputError for a
     set without manifest, an unfinished one, or an unknown `of`.
     """
@@ -49,10 +49,10 @@ def forget_person(
         raise InputError(
             f"'{printable(root)}' is not finished. Finish it with the command that began it, or remove the folder."
         )
-    own, scenery = _spaces(document)
-    space = _chosen_space(of, document, own, scenery)
+    own, behind = _spaces(document)
+    space = _chosen_space(of, document, own, behind)
     with only_writer(root):
-        doomed = _doomed(manifest, pid, own=space == own, scenery=space == scenery)
+        doomed = _doomed(manifest, pid, own=space == own, behind=space == behind)
         files = [root / row["name"] for row in doomed if row["row"] == "image" and row.get("sha256")]
         hashes = _source_hashes(doomed, pid, own=space == own) | _hashes_at_hand(parents, pid, space)
         kept, sheets = list(_kept_files(hashes)), _sheets(root) if doomed else []
@@ -73,36 +73,36 @@ def _spaces(document: dict[str, Any]) -> tuple[str, str]:
     parents = document.get("parents") or [{}]
     if document["kind"] == PLATE_SET:
         return "", _space(parents[0])
-    scenery = parents[-1]
-    if scenery.get("kind") == PLATE_SET:
-        scenery = (scenery.get("parents") or [{}])[0]
-    return document.get("identity_space") or _space(parents[0]), _space(scenery)
+    behind = parents[-1]
+    if behind.get("kind") == PLATE_SET:
+        behind = (behind.get("parents") or [{}])[0]
+    return document.get("identity_space") or _space(parents[0]), _space(behind)
 
 
 def _space(parent: dict[str, Any]) -> str:
     return str(parent.get("identity_space") or parent.get("name", ""))
 
 
-def _chosen_space(of: str, document: dict[str, Any], own: str, scenery: str) -> str:
+def _chosen_space(of: str, document: dict[str, Any], own: str, behind: str) -> str:
     if not of:
-        return own or scenery
+        return own or behind
     named = {parent["name"]: _space(parent) for parent in document.get("parents", ())}
     space = named.get(of, of)
-    if space not in (own, scenery):
-        raise InputError(f"--of {of}: this set came from {', '.join(sorted({own, scenery} - {''}))}.")
+    if space not in (own, behind):
+        raise InputError(f"--of {of}: this set came from {', '.join(sorted({own, behind} - {''}))}.")
     return space
 
 
-def _doomed(manifest: Manifest, pid: int, *, own: bool, scenery: bool) -> list[Row]:
+def _doomed(manifest: Manifest, pid: int, *, own: bool, behind: bool) -> list[Row]:
     """The rows that tell of the person: of their images, of plates from their pictures, and of images that use such a plate."""
     plates = {
-        (row["source"], row["source_sha256"]) for row in manifest.of_kind("plate") if scenery and row["pid"] == pid
+        (row["source"], row["source_sha256"]) for row in manifest.of_kind("plate") if behind and row["pid"] == pid
     }
     return [
         row
         for row in manifest.rows
         if (row["row"] == "image" and row["pid"] == pid and (own or "background" not in row))
-        or (row["row"] == "plate" and row["pid"] == pid and scenery)
+        or (row["row"] == "plate" and row["pid"] == pid and behind)
         or (row.get("background"), row.get("background_sha256")) in plates
     ]
 

@@ -9,7 +9,7 @@ from reid_data.manifest import Manifest
 from reid_data.records import SPLITS, Card, ReidDataset
 
 PLATE_SET = "backgrounds"
-"""The kind of a set of plates, and the command that writes one."""
+"""The kind of a background set, and the command that writes one."""
 
 Counts = dict[str, dict[str, int]]
 
@@ -158,14 +158,14 @@ _METHODS = {
 
 
 def backgrounds_card(name: str, source: ReidDataset) -> Card:
-    """The card of a set of plates: terms and status of what it came from; its identities are nobody's."""
+    """The card of a background set: terms and status of what it came from; its identities are nobody's."""
     card = source.card
     parents = (card_as_parent(card),)
     return Card(name, PLATE_SET, name, f"{card.name}: {card.terms}", card.status, card.notice, parents)
 
 
 def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
-    """The data card of a set of plates in Markdown."""
+    """The data card of a background set in Markdown."""
     plates, refused = plate_counts(manifest), refusals(manifest)
     kind = settings["source_kind"]
     return _BACKGROUNDS.format(

@@ -1,4 +1,4 @@
-"""Background reliance: what a model finds in the scenery alone, and what it loses when people change the scenery."""
+"""Background reliance: what a model finds in backgrounds alone, and what it loses when people change theirs."""
 
 import json
 import math

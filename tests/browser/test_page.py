@@ -12,7 +12,7 @@ import pytest
 from reid_train.report.html import write_report
 from tests.browser.chromium import Browser, Page, browser, find_browser
 from tests.hostile_names import HOSTILE_NAMES
-from tests.train.report_case import Case, write_case
+from tests.train.report.case import Case, write_case
 
 SECTIONS = {
     "short": "In short",

@@ -1,6 +1,6 @@
 """What each step gives on its drawn input: masks, plates, composition, plan, JPEG."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from reid_data.compose.blend import BLENDS, paste
 from reid_data.compose.harmonise import brighten, contact_shadow, luminance_gain, match_sharpness
 from reid_data.compose.picture import Steps, compose
-from reid_data.compose.recipe import PAIRINGS, Backdrop, PlanSettings, make_plan
+from reid_data.compose.recipe import PAIRINGS, PlanSettings, make_plan
 from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.compose.settings import limit_records, num_plates
 from reid_data.compose.swap import BackgroundSwap
@@ -17,7 +17,7 @@ from reid_data.files import write_atomic
 from reid_data.images import encode_jpeg, encode_mask, encode_png, resize
 from reid_data.jpeg import usual_quality, written_quality
 from reid_data.masks import edge_support, fill_holes, grow, iou, judge, largest_part, looseness, thumbnail
-from reid_data.plates.crops import PlateSettings, candidate_order, make_plate, person_hole
+from reid_data.plates.crops import Plate, PlateSettings, candidate_order, make_plate, person_hole
 from reid_data.plates.files import fit_plate
 from reid_data.plates.fill import fill_rows, fill_telea
 from reid_data.plates.scenes import Search, frame_pieces, picture_source, scene_pieces
@@ -285,11 +285,19 @@ def plans(folder: Path) -> Any:
         infos.append(MaskInfo(record, f"{number:064x}", (64, 32), (number * 7 % 10) / 10, area, ("loose",), thumb))
     infos[4] = Unusable(people[4], "is damaged")
     plates = [
-        Backdrop(record, record.name, f"{number:064x}", thumbnail(grow(person_mask(number) > 127, number % 5)))
+        Plate(
+            record,
+            record.name,
+            f"{number:064x}",
+            (128, 64),
+            1.0,
+            thumbnail(grow(person_mask(number) > 127, number % 5)),
+        )
         for number, record in enumerate(records(6, 4, "train", root="there", first=5))
     ]
     settings = [PlanSettings(pairing=pairing, max_reuse=reuse, seed=7) for pairing in PAIRINGS for reuse in (1, 6)]
-    return [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
+    plans = [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
+    return [[astuple(task) for task in plan] for plan in plans]
 
 
 STEPS = {

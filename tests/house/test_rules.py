@@ -9,10 +9,15 @@ import tomllib
 from pathlib import Path
 
 import click
+import grimp
+import numpy as np
 import pytest
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("reid_data", "reid_train", "cli") for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FORBIDDEN = [
     r"\bpickle\.loads?\b",
     r"allow_pickle=True",
@@ -47,6 +52,22 @@ def test_sizes(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             assert (node.end_lineno or node.lineno) - node.lineno < 60, f"{node.name} is over 60 lines"
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_sizes_of_tests(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_no_import_circle():
+    graph = grimp.build_graph("reid_data", "reid_train", "reid_cli", exclude_type_checking_imports=True)
+    names = sorted(graph.modules)
+    place = {name: number for number, name in enumerate(names)}
+    pairs = [(place[name], place[other]) for name in names for other in graph.find_modules_directly_imported_by(name)]
+    edges = coo_array((np.ones(len(pairs)), tuple(zip(*pairs))), shape=(len(names), len(names)))
+    _, parts = connected_components(edges, directed=True, connection="strong")
+    circles = [[name for name in names if parts[place[name]] == part] for part in set(parts)]
+    assert [circle for circle in circles if len(circle) > 1] == []
 
 
 @pytest.mark.parametrize("pattern", FORBIDDEN)

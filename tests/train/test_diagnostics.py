@@ -20,8 +20,7 @@ from reid_train.testing import test as run_test
 from reid_train.training.fit import fit
 from tests.conftest import random_image
 from tests.data.people import SIZE, ellipse_mask, tree, write_people_set
-
-from .conftest import small
+from tests.train.conftest import small
 
 
 class KeepingSegmenter(PrecomputedSegmenter):
