@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from reid_data.errors import InputError, UsageError
+from reid_train.evaluation import single_shot
 from reid_train.evaluation.protocol import chance_map, evaluate
+from reid_train.evaluation.rerank import RerankSettings
 from tests.train.evaluation import oracle
 
 RNG = np.random.default_rng(0)
@@ -153,6 +155,28 @@ def test_single_gallery_shot_worked_by_hand():
     arrays[4] = np.array([1, 2, 2, 2])
     arrays[3][:] = [1.0, 0.0]
     assert evaluate(*arrays, protocol="cuhk03").ap[0] == 0.5  # a tie counts against the match
+
+
+@pytest.mark.parametrize("block", [1, 2**21])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("rerank", [None, RerankSettings(5, 2, 0.4)])
+def test_with_one_image_of_everybody_single_gallery_shot_is_the_standard_protocol(monkeypatch, metric, rerank, block):
+    monkeypatch.setattr(single_shot, "_SCORES", block)
+    monkeypatch.setattr(single_shot, "_COLUMNS", 7)
+    rng = np.random.default_rng(11)
+    people = np.r_[np.arange(1, 21), [0] * 6]
+    places = rng.integers(-2, 3, (26, 3))  # few places: many ties
+    arrays = [
+        (places[:12] + rng.integers(0, 2, (12, 3))) * 1e-3, people[:12], np.zeros(12, int),
+        places * rng.choice([1e-3, 1.0, 1e3], (26, 1)), people, np.ones(26, int),
+    ]  # fmt: skip
+    arrays[0][:, 0] += 1e-3 * (abs(arrays[0]).sum(1) == 0)
+    arrays[3][4] = 0
+    standard = evaluate(*arrays, metric=metric, rerank=rerank)
+    single = evaluate(*arrays, metric=metric, rerank=rerank, protocol="cuhk03")
+    np.testing.assert_allclose(single.ap, standard.ap, rtol=1e-12)
+    assert single.warnings == standard.warnings
+    assert any("1 of 26" in warning for warning in single.warnings) == (metric == "cosine")
 
 
 def test_chance_refuses_what_it_cannot_say():

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reid_train.evaluation import counting
+from reid_train.evaluation import counting, ranking
 from reid_train.evaluation.distance import Metric, take_rows
 from reid_train.evaluation.protocol import chance_map, evaluate
 from tests.train.evaluation import oracle
@@ -79,6 +79,13 @@ def test_integer_features_exactly_like_the_oracle_for_any_block(metric, block):
         data = random_set(rng, 9, 40, top=int(rng.integers(1, 200)))
         wanted = oracle.evaluate(*data, metric=metric)
         assert_like_oracle(evaluate(*data, metric=metric, block=block), wanted)
+
+
+def test_people_with_more_images_than_are_taken_at_a_time(monkeypatch):
+    data = random_set(np.random.default_rng(12), 20, 90, ids=2)
+    for rows in (1, 4, 33):
+        monkeypatch.setattr(ranking, "_EXACT_ROWS", rows)
+        assert_like_oracle(evaluate(*data), oracle.evaluate(*data, metric="cosine"))
 
 
 @settings(max_examples=60, deadline=None)
