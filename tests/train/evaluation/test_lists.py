@@ -10,11 +10,11 @@ from reid_cli.train.rank import rank
 
 from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.images import read_image, write_image
-from reid_train.evaluation import expansion
+from reid_train.evaluation import expansion, ranked_list
 from reid_train.evaluation.compare import read_outcome
 from reid_train.evaluation.expansion import closest, expand_queries
 from reid_train.evaluation.protocol import evaluate
-from reid_train.evaluation.ranked_list import BORDERS, draw_lists, ranked_lists, worst_first
+from reid_train.evaluation.ranked_list import BORDERS, Entry, RankedList, draw_lists, ranked_lists, worst_first
 from reid_train.features.files import write_features
 from tests.train.evaluation import oracle
 
@@ -109,6 +109,21 @@ def test_picture_has_a_border_of_the_right_colour_round_every_image():
         assert tuple(picture[y, 7]) == BORDERS["query"]
         for column, entry in enumerate(ranked.entries, start=1):
             assert tuple(picture[y, 12 + column * (64 + 8 + 6) + 1]) == BORDERS[entry.verdict]
+
+
+def test_captions_number_only_what_is_ranked(monkeypatch):
+    entries = tuple(
+        Entry(row, score, verdict)
+        for row, (score, verdict) in enumerate(
+            [(0.91, "ignored"), (0.9, "wrong"), (0.8, "ignored"), (0.7, "right"), (0.6, "wrong")]
+        )
+    )
+    strips = []
+    monkeypatch.setattr(ranked_list, "draw_sheet", lambda drawn, *_, **__: strips.extend(drawn))
+    lists = [RankedList(0, 1, 1, 0.5, entries), RankedList(1, 2, 1, float("nan"), entries[:1])]
+    draw_lists(lists, lambda _: np.zeros((8, 4, 3), np.uint8), lambda _: np.zeros((8, 4, 3), np.uint8))
+    assert strips[0].captions == ("AP 50.0", "o -  0.910", "x 1  0.900", "o -  0.800", "+ 2  0.700", "x 3  0.600")
+    assert strips[1].captions == ("no match", "o -  0.910")
 
 
 def feature_file(tmp_path, ending="npz", paths=True):

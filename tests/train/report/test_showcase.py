@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from reid_train.evaluation.protocol import evaluate
-from reid_train.evaluation.showcase import notable_queries, write_showcase
+from reid_train.evaluation.showcase import TOP, notable_queries, write_showcase
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,8 @@ def test_notable_queries_by_hand(ap, num, expected):
     assert {kind: rows.tolist() for kind, rows in notable_queries(np.array(ap), num).items()} == expected
 
 
-def test_lists_are_those_of_a_full_sort(tmp_path):
+@pytest.mark.parametrize(("metric", "camera_rule"), [("cosine", True), ("euclidean", False)])
+def test_lists_are_those_of_a_full_sort(tmp_path, metric, camera_rule):
     rng = np.random.default_rng(0)
     query, gallery = rng.standard_normal((9, 4)), rng.standard_normal((40, 4))
     query_ids, gallery_ids = 1 + np.arange(9), 1 + np.arange(40) % 9
@@ -33,18 +34,23 @@ def test_lists_are_those_of_a_full_sort(tmp_path):
     arrays = [query, query_ids, cameras[0], gallery, gallery_ids, cameras[1]]
     ap = evaluate(*arrays).ap
     names = [f"q{row}.jpg" for row in range(9)], [f"g{row}.jpg" for row in range(40)]
-    write_showcase(tmp_path / "lists.json", arrays, names, ap)
+    write_showcase(tmp_path / "lists.json", arrays, names, ap, metric=metric, camera_rule=camera_rule)
     document = json.loads((tmp_path / "lists.json").read_text())
     assert [row["kind"] for row in document["lists"]] == ["best"] * 3 + ["median"] * 3 + ["worst"] * 3
     for row in document["lists"]:
         number = names[0].index(row["query"])
         assert row["ap"] == ap[number]
-        cosines = gallery @ query[number] / np.linalg.norm(gallery, axis=1) / np.linalg.norm(query[number])
-        assert [entry["image"] for entry in row["entries"]] == [names[1][place] for place in np.argsort(-cosines)[:10]]
+        if metric == "cosine":
+            shown = gallery @ query[number] / np.linalg.norm(gallery, axis=1) / np.linalg.norm(query[number])
+        else:
+            shown = np.linalg.norm(gallery - query[number], axis=1)
+        nearest = np.argsort(-shown if metric == "cosine" else shown)[:TOP]
+        assert [entry["image"] for entry in row["entries"]] == [names[1][place] for place in nearest]
+        assert [entry["score"] for entry in row["entries"]] == pytest.approx(shown[nearest], abs=6e-5)
         for entry in row["entries"]:
             place = names[1].index(entry["image"])
             same = gallery_ids[place] == query_ids[number]
-            expected = "wrong" if not same else "ignored" if cameras[1][place] == 1 else "right"
+            expected = "wrong" if not same else "ignored" if camera_rule and cameras[1][place] == 1 else "right"
             assert (entry["verdict"], entry["pid"], entry["camid"]) == (
                 expected,
                 gallery_ids[place],
