@@ -23,6 +23,7 @@ from ..terminal import say
     show_default=True,
     help="Where crops go that name no split: train, query, gallery, or auto.",
 )
+@click.option("--ids-from-zero", is_flag=True, help="Id 0 is a person; without it -1 is junk and 0 a distractor.")
 @click.option("--copy", is_flag=True, help="Copy the files; the default is hard links.")
 @click.option(
     "--terms",
@@ -33,7 +34,15 @@ from ..terminal import say
 @data_root_option
 @json_option
 def import_set(
-    source: Path, out: str, pattern: str, split: str, copy: bool, terms: str, data_root: Path, as_json: bool
+    source: Path,
+    out: str,
+    pattern: str,
+    split: str,
+    ids_from_zero: bool,
+    copy: bool,
+    terms: str,
+    data_root: Path,
+    as_json: bool,
 ) -> None:
     r"""Turn a folder of crops, or a CSV (path,pid,camid,split), into a set in Market layout.
 
@@ -54,12 +63,22 @@ def import_set(
     if source.is_dir() and not pattern:
         raise UsageError(r"a folder needs --pattern, for example --pattern '(?P<pid>\d+)_c(?P<camid>\d+)'.")
     target = Path(out) if is_path(out) else data_root / out
-    dataset = import_set(source, target, ImportSettings(pattern, split, copy, terms))
+    dataset = import_set(source, target, ImportSettings(pattern, split, copy, ids_from_zero, terms))
     counts = {name: count_split(dataset.split(name)) for name in SPLITS}
     if as_json:
         click.echo(json.dumps({"name": dataset.name, "path": str(target), "splits": counts}, indent=2))
     else:
         click.echo(str(target))
     for name, row in counts.items():
-        say(f"  {name}: {row['images']:,} images of {row['ids']:,} people from {row['cameras']} cameras")
+        say(f"  {name}: {row['images']:,} images of {row['ids']:,} people from {row['cameras']} cameras{_nobody(row)}")
     say(f"Next: reid-data check {out if is_path(out) else target.name}")
+
+
+def _nobody(row: dict[str, int]) -> str:
+    """What else lies there: junk and distractors."""
+    parts = [
+        f"{row[kind]:,} {what}"
+        for kind, what in (("junk", "of junk (id -1)"), ("distractors", "distractors (id 0)"))
+        if row[kind]
+    ]
+    return f", of them {' and '.join(parts)}" if parts else ""

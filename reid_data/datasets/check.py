@@ -57,6 +57,7 @@ def check(
         *_cameras(dataset),
         *_unmatched_queries(dataset),
         *_identity_overlap(dataset),
+        *_nobody(dataset),
         *_images(records, looks),
         *_duplicates(records, looks),
     ]
@@ -157,6 +158,23 @@ def _identity_overlap(dataset: ReidDataset) -> list[Finding]:
             "the model is tested on people it was trained on, so scores come out too high",
             "put each person in one side only",
             tuple(str(pid) for pid in shared[:EXAMPLES]),
+        )
+    ]
+
+
+def _nobody(dataset: ReidDataset) -> list[Finding]:
+    lost = [record for record in (*dataset.train, *dataset.query) if record.pid == DISTRACTOR_PID]
+    if not lost:
+        return []
+    return [
+        Finding(
+            "distractor_in_train_or_query",
+            "fault",
+            len(lost),
+            f"{len(lost):,} images of train or query have id 0, which means distractor (nobody)",
+            "they are not trained on, and not scored as queries",
+            "if the ids count from 0, import the set with: reid-data import --ids-from-zero; else remove the images",
+            _names(lost),
         )
     ]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.records import DISTRACTOR_PID
 from reid_train.evaluation.matching import Pairs, same_identity_pairs, scored_rows
 from reid_train.evaluation.metrics import CMC_LENGTH, RankingResult, cmc_curve, per_query, precision_rule
 
@@ -65,7 +66,7 @@ def evaluate(
     pids, camids = gallery_pids[scored], gallery_camids[scored]
     pairs = same_identity_pairs(query_pids, query_camids, pids, camids, camera_rule=protocol != "no-camera")
     _require_matches(pairs, query_camids, gallery_camids)
-    warnings = _check_queries(query_feats, metric)
+    warnings = [*_check_queries(query_feats, metric), *_check_people(query_pids)]
     adjustment = _adjustment(query_feats, gallery_feats, scored, comparer, rerank, device) if rerank else None
     task = Task(query_feats, gallery_feats, scored, pairs, comparer, adjustment)
     if protocol == "cuhk03":
@@ -242,6 +243,16 @@ def _check_queries(features: Any, metric: str) -> list[str]:
         index = np.arange(a, b)
         zeros += int((checked_norms(take_rows(features, index), index, "query") == 0).sum())
     return [_zero_warning(zeros, features.shape[0], "query")] if zeros and metric == "cosine" else []
+
+
+def _check_people(query_pids: np.ndarray) -> list[str]:
+    lost = int((query_pids == DISTRACTOR_PID).sum())
+    if not lost:
+        return []
+    return [
+        f"{lost} of {len(query_pids)} queries have pid 0, which means distractor (nobody): they are not scored. If the ids "
+        "count from 0, add 1 to all of them (reid-data import --ids-from-zero does)."
+    ]
 
 
 def _zero_warning(zeros: int, total: int, side: str) -> str:

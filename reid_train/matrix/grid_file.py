@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.text_files import read_text
 from reid_train.settings.train import check_names
 
 KEYS = ("train", "test", "seeds", "recipe", "set")
@@ -29,8 +30,8 @@ def read_grid(path: Path) -> Grid:
     value of the wrong kind.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_text(path))
+    except ValueError as error:
         raise InputError(f"the grid '{path}' cannot be read as TOML: {error}.") from error
     for key in table:
         if key not in KEYS:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.text_files import read_text
 from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
 
 IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -362,8 +363,8 @@ def from_toml(path: Path, base: TrainSettings | None = None) -> TrainSettings:
     Keys may be written with `-` or `_`. Raises InputError for an unreadable file, UsageError for an unknown key.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        table = tomllib.loads(read_text(path))
+    except ValueError as error:
         raise InputError(f"the recipe '{path}' cannot be read as TOML: {error}.") from error
     return (base or TrainSettings()).replace(**{key.replace("-", "_"): value for key, value in table.items()})
 

@@ -11,7 +11,7 @@ from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import UsageError
 from reid_data.files import sha256_file
-from reid_data.records import Record, ReidDataset
+from reid_data.records import Record, ReidDataset, count_split
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_train.model.weights import weights_path
@@ -74,6 +74,14 @@ class Inputs:
         images = load_training_set(self.datasets, self.settings.height_width, workers=workers)
         if self.backgrounds is not None:
             images = replace(images, swap=self._swap(self.backgrounds, images.records, workers))
+        for dataset in self.datasets:
+            if lost := count_split(dataset.train)["distractors"]:
+                logger.warning(
+                    "%d training images of %s have pid 0, which means distractor (nobody): they are not trained on. If the "
+                    "ids count from 0, import the set with: reid-data import --ids-from-zero",
+                    lost,
+                    dataset.name,
+                )
         logger.info("%d images of %d identities to train on", len(images.records), len(images.classes))
         return images
 

@@ -3,12 +3,12 @@
 `progress` counts finished epochs as a real number: 0 at the first step, 1 after the first epoch. `epoch` counts 1, 2, ...
 """
 
-import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from reid_data.errors import InputError, unknown_name
+from reid_data.text_files import read_table
 
 VERSIONS = {"rate-schedules": 1, "temperature-schedules": 1}  # DECAYS and warmup; TEMPERATURES
 
@@ -89,6 +89,15 @@ def temperature_at(kind: str, epoch: int, epochs: int, start: float, end: float)
     return TEMPERATURES[kind](epoch, epochs, start, end)
 
 
+def _temperature_row(path: Path, line: int, row: Mapping[str, str]) -> tuple[int, float]:
+    try:
+        return int(row["epoch"]), float(row["temperature"].replace(",", "."))  # 0,07 as some spreadsheets write it
+    except ValueError as error:
+        raise InputError(
+            f"'{path}' line {line}: expected an epoch and a temperature, such as 1 and 0.07 ({error})."
+        ) from error
+
+
 def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
     """epoch -> temperature from a CSV with the header `epoch,temperature` and a row for each of 1 .. `epochs`.
 
@@ -96,13 +105,7 @@ def read_temperatures(path: Path, epochs: int) -> Mapping[int, float]:
     """
     if not path.is_file():
         raise InputError(f"--temperature-schedule file:{path}: no such file.")
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [(int(row["epoch"]), float(row["temperature"])) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(
-            f"'{path}' is no temperature schedule: expected CSV columns epoch,temperature ({error!r})."
-        ) from error
+    rows = [_temperature_row(path, line, row) for line, row in read_table(path, ("epoch", "temperature"))]
     values = dict(rows)
     missing = [epoch for epoch in range(1, epochs + 1) if epoch not in values]
     if missing or len(values) != len(rows):

@@ -97,9 +97,9 @@ def test_csv(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("path,pid,split\n", "lacks the columns camid"),
-        ("path,pid,camid,split\na.jpg,4,1,test\n", "line 2: split is 'test'"),
-        ("path,pid,camid,split\na.jpg,4,1,train\na.jpg,x,1,train\n", "line 3: pid 'x'"),
+        ("path,pid,split\n", "lacks the column camid"),
+        ("path,pid,camid,split\na.jpg,4,1,test\n", "line 2, column split: 'test'"),
+        ("path,pid,camid,split\na.jpg,4,1,train\na.jpg,x,1,train\n", "line 3, column pid: 'x'"),
         ("path,pid,camid,split\n", "has no rows"),
     ],
 )

@@ -1,9 +1,11 @@
 """From a folder of crops or a CSV to a Market-layout set."""
 
 import os
+from collections import Counter
 
 import pytest
 
+from reid_data.datasets import load_dataset
 from reid_data.datasets.check import check
 from reid_data.datasets.importer import ImportSettings, import_set
 from reid_data.errors import EnvironmentFault, InputError, UsageError
@@ -84,3 +86,57 @@ def test_an_existing_set_is_left_alone(crops, tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(EnvironmentFault, match="exists already"):
         import_set(crops, tmp_path / "mine", ImportSettings(PATTERN))
+
+
+def test_junk_and_distractors_stay_nobody_in_every_source(tmp_path):
+    """Names, a table and folders: -1 and 0 are no people, whatever the others are called."""
+    lines = ["path;PID;camid;split"]
+    for person in ("-1", "0000", "eve", "anna"):
+        for camera in (1, 2):
+            for shot in (1, 2):
+                name = f"{person}/{person}_c{camera}_{shot}.png"
+                (tmp_path / "in" / person).mkdir(parents=True, exist_ok=True)
+                write_image(tmp_path / "in" / name, random_image(hash_free_number(name)))
+                lines.append(f"in\\{person}\\{person}_c{camera}_{shot}.png;{person};{camera};gallery")
+    (tmp_path / "t.csv").write_text("\n".join(lines))
+    pattern = r"^[^/]+/(?P<pid>-?\w+)_c(?P<camid>\d)"
+    imported = import_set(tmp_path / "in", tmp_path / "a", ImportSettings(pattern))
+    table = import_set(tmp_path / "t.csv", tmp_path / "b", ImportSettings())
+    for records in (imported.records, table.gallery):
+        assert Counter(record.pid for record in records) == {-1: 4, 0: 4, 1: 4, 2: 4}
+    assert {record.split for record in imported.records if record.pid < 1} == {"gallery"}
+    folders = load_dataset(f"{tmp_path / 'in'}/", tmp_path)
+    assert Counter(record.pid for record in folders.train) == {-1: 4, 0: 4, 1: 4, 2: 4}
+    assert {finding.kind for finding in check(folders)[0] if "id 0" in finding.what} == {"distractor_in_train_or_query"}
+
+
+def test_ids_from_zero_are_people(tmp_path):
+    for person in ("-1", "0", "1", "2"):
+        for camera in (1, 2):
+            (tmp_path / "in").mkdir(exist_ok=True)
+            write_image(tmp_path / "in" / f"{person}_c{camera}.png", random_image(int(person) * 10 + camera + 20))
+    pattern = r"(?P<pid>-?\d+)_c(?P<camid>\d)"
+    dataset = import_set(tmp_path / "in", tmp_path / "a", ImportSettings(pattern, ids_from_zero=True))
+    assert Counter(record.pid for record in dataset.records) == {-1: 2, 1: 2, 2: 2, 3: 2}
+
+
+def test_the_camera_in_names_within_folders_of_people(tmp_path):
+    for split in ("train", "query", "gallery"):
+        for person in (1, 2):
+            (tmp_path / "in" / split / f"{person:04d}").mkdir(parents=True)
+            write_image(
+                tmp_path / "in" / split / f"{person:04d}" / f"{person:04d}_c{person + 1}s1.png", random_image(person)
+            )
+    assert {(record.pid, record.camid) for record in load_dataset(f"{tmp_path / 'in'}/", tmp_path).records} == {
+        (1, 2),
+        (2, 3),
+    }
+    write_image(tmp_path / "in" / "query" / "0002" / "0001_c1s1.png", random_image(9))  # of somebody else's name
+    assert {record.camid for record in load_dataset(f"{tmp_path / 'in'}/", tmp_path).records} == {0}
+
+
+def test_a_missing_file_is_no_matter_of_links(tmp_path):
+    (tmp_path / "t.csv").write_text("path,pid,camid,split\nnone.png,1,1,train\n")
+    with pytest.raises(EnvironmentFault) as caught:
+        import_set(tmp_path / "t.csv", tmp_path / "a", ImportSettings())
+    assert "--copy" not in str(caught.value)

@@ -184,3 +184,10 @@ def test_chance_refuses_what_it_cannot_say():
     with pytest.raises(UsageError, match="protocol for the chance level"):
         chance_map(qp, qc, gp, gc, protocol="cuhk03")
     assert 0 < chance_map(qp, qc, gp, gc) < chance_map(qp, qc, np.tile([1, 2, 3], 10), gc) < 1
+
+
+def test_queries_of_nobody_are_said():
+    arrays = good()
+    arrays[1] = np.array([0, 1, 2, 3, 0])
+    result = evaluate(*arrays)
+    assert any("2 of 5 queries have pid 0" in warning for warning in result.warnings)

@@ -50,8 +50,8 @@ def test_a_schedule_from_a_file(tmp_path: Path) -> None:
         ("epoch,temperature\n1,0.5\n", "epoch 2 is missing"),
         ("epoch,temperature\n1,0.5\n2,0.5\n2,0.4\n", "twice"),
         ("epoch,temperature\n1,0.5\n2,0\n", "epoch 2 is 0"),
-        ("a,b\n1,0.5\n", "columns epoch,temperature"),
-        ("epoch,temperature\n1,hot\n", "columns epoch,temperature"),
+        ("a,b\n1,0.5\n", "lacks the columns epoch, temperature"),
+        ("epoch,temperature\n1,hot\n", "line 2: expected an epoch and a temperature"),
     ],
 )
 def test_wrong_schedule_files(text: str, message: str, tmp_path: Path) -> None:
