@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from reid_data.files import make_folder, only_writer, printable, require_space, sweep_temporary
+from reid_data.files import AnyPath, make_folder, only_writer, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
 from reid_train.arithmetic import Arithmetic, resolve_amp
@@ -38,12 +38,12 @@ Progress = Callable[[int, int], None]
 def fit(
     settings: TrainSettings,
     datasets: Sequence[ReidDataset],
-    run_folder: Path,
+    run_folder: AnyPath,
     *,
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
-    data_root: Path | None = None,
+    data_root: AnyPath | None = None,
 ) -> RunResult:
     """Train on the train splits of `datasets`; continue an interrupted run, return at once from a finished one.
 
@@ -51,6 +51,7 @@ def fit(
     `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. Raises ReidError: weights that are missing,
     settings that do not fit the data or the run that is already in `run_folder`, a loss that is not finite.
     """
+    run_folder, data_root = Path(run_folder), None if data_root is None else Path(data_root)
     place = pick_device(device)
     workers = default_workers() if workers is None else workers
     inputs = resolve_inputs(settings, datasets, data_root)
