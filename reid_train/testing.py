@@ -75,7 +75,7 @@ def load_trained(run_folder: AnyPath, *, device: str = "auto", changes: dict[str
 
     Raises InputError if the folder holds no model, UsageError for a change of a training setting.
     """
-    run_folder = Path(run_folder)
+    run_folder = runs.run_of(run_folder)
     settings = runs.read_settings(run_folder)
     wrong = [name for name in changes or {} if name not in settings.as_dict("test")]
     if wrong:
@@ -114,7 +114,7 @@ def test(
     Writes `tests/<set>/per_query.npz` and `ranked_lists.json`, then the result. `changes`: test settings that replace
     the run's own. Raises InputError if the run is not finished, or query or gallery are empty.
     """
-    run_folder = Path(run_folder)
+    run_folder = runs.run_of(run_folder)
     result = read_result(run_folder)
     if result is None:
         raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")

@@ -187,6 +187,21 @@ def test_evaluate_a_run(call: Call, tmp_path: Path) -> None:
     assert call("evaluate", "tiny")[0] == 2
 
 
+def test_a_run_by_its_model_file(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(call, "--name", "base")
+    _, named, _ = call("evaluate", "base", "--test", "tiny", "--json")
+    monkeypatch.chdir(tmp_path / "runs" / "base")
+    for place in ("model.safetensors", "./model.safetensors", str(tmp_path / "runs" / "base" / "result.json")):
+        code, out, _ = call("evaluate", place, "--test", "tiny", "--json")
+        assert code == 0
+        assert json.loads(out)["metrics"] == json.loads(named)["metrics"]
+    (tmp_path / "foreign.pth").write_bytes(b"weights")
+    code, _, err = call("evaluate", "../../foreign.pth", "--test", "tiny")
+    assert code == 3
+    assert "foreign.pth' is a file that lies in no run" in err
+    assert "fit --weights FILE" in err
+
+
 def test_extract_and_judge_the_file(call: Call, tmp_path: Path) -> None:
     fit(call, "--test", "tiny")
     mean_ap = json.loads((tmp_path / "runs/tiny/result.json").read_text())["metrics"]["tiny"]["mAP"]
