@@ -41,8 +41,9 @@ def run_folder(run: str, runs: Path) -> Path:
     folder = run_of(run if "/" in run or Path(run).is_file() else runs / run)
     if folder.is_file():
         raise InputError(
-            f"'{printable(folder)}' is a file that lies in no run. Expected a run's folder or its model.safetensors. A training can start "
-            "from weights of another program: reid-train fit --weights FILE; their features can be judged: evaluate --features FILE."
+            f"'{printable(folder)}' is a file that lies in no run. Expected a run's folder or its model.safetensors. "
+            "A training can start from weights of another program (reid-train fit --weights FILE), and features of another program "
+            "can be judged (reid-train evaluate --features FILE)."
         )
     if not folder.is_dir():
         there = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from reid_data.download import Progress, download
@@ -104,7 +105,8 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
 
     One of our models, or the backbone alone with the names of torchvision or timm, in a `.safetensors` file or one of
     `torch.save`, below a prefix and wrappers (see `weight_files`). The classifier is left as initialised: its classes are
-    other people. Raises InputError if the file is unreadable, has nothing for the backbone, or other shapes.
+    other people. Raises InputError if the file is unreadable, has nothing for the backbone, other shapes, or numbers that
+    are not finite.
     """
     held = read_weight_file(path)
     tensors = _named(net, held, f"--weights '{printable(path)}'", ours=path.suffix == ".safetensors")
@@ -124,7 +126,14 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
                 f"--weights '{path}': {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}. "
                 "It is for another --backbone or --embedding."
             )
-    net.load_state_dict({name: tensors[name] for name in wanted if name in tensors}, strict=False)
+    taken = {name: tensors[name] for name in wanted if name in tensors}
+    bad = [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise InputError(
+            f"--weights '{path}': {bad[0]} holds NaN or infinite numbers ({len(bad)} of {len(taken)} tensors do): its training "
+            "went wrong. Start from an earlier checkpoint of it, or from other weights."
+        )
+    net.load_state_dict(taken, strict=False)
     return missing
 
 

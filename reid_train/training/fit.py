@@ -29,6 +29,7 @@ from reid_train.training.parts import (
     start_classifier,
     steps_an_epoch,
 )
+from reid_train.training.schedules import warmup
 from reid_train.training.training import Training
 
 logger = logging.getLogger("reid_train")
@@ -56,6 +57,7 @@ def fit(
     workers = default_workers() if workers is None else workers
     inputs = resolve_inputs(settings, datasets, data_root)
     identity = inputs.identity(place.type, num_processes())
+    _remark(settings)
     with process_group(place), only_writer(make_folder(run_folder)) if rank() == 0 else nullcontext():
         if rank() == 0:
             sweep_temporary(run_folder)
@@ -75,6 +77,19 @@ def fit(
             write_result(run_folder, result)
         barrier()
     return result
+
+
+def _remark(settings: TrainSettings) -> None:
+    """Say what can be meant, but hardly is."""
+    if settings.warmup_epochs > settings.epochs and rank() == 0:
+        reached = warmup(settings.epochs, settings.warmup_epochs, settings.warmup_factor)
+        logger.warning(
+            "the warm-up of %d epochs is not over when the training of %d ends: at most %.0f %% of --lr is reached. "
+            "Lower --warmup-epochs, or raise --epochs.",
+            settings.warmup_epochs,
+            settings.epochs,
+            100 * reached,
+        )
 
 
 def _make_training(
@@ -106,6 +121,7 @@ def plan(
 ) -> dict[str, Any]:
     """What `fit` would do, after the same checks of settings, weights and device; writes nothing."""
     identity = identify(settings, datasets, device=device, data_root=data_root, processes=processes)
+    _remark(settings)
     runs.check_run(run_folder, settings, identity)
     done = is_finished(run_folder, identity.train_key)
     state = load_state(run_folder / STATE_FILE)

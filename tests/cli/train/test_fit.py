@@ -126,6 +126,24 @@ def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_reads_the_schedule_file(call: Call, tmp_path: Path) -> None:
+    wanted = ("--temperature-schedule", "file:t.csv", "--dry-run")
+    for content, message in (
+        (None, "no such file"),
+        ("epoch,temperature\n1,0.1\n", "epoch 2 is missing"),
+        ("epoch,temperature\n1,0.1\n2,0\n", "expected a number above 0"),
+        ("epoch,T\n1,0.1\n", "expected CSV columns"),
+    ):
+        if content is not None:
+            (tmp_path / "t.csv").write_text(content)
+        code, _, err = fit(call, *wanted)
+        assert code == 3
+        assert message in err
+    (tmp_path / "t.csv").write_text("epoch,temperature\n1,0.1\n2,0.2\n")
+    assert fit(call, *wanted)[0] == 0
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_changed_setting_is_refused_by_name(call: Call) -> None:
     fit(call)
     code, _, err = fit(call, "--temperature", "0.2")

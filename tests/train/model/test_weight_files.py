@@ -122,6 +122,21 @@ def test_what_is_no_weight_file(content: bytes, words: str, tmp_path: Path) -> N
     assert words in message(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_of_a_training_that_went_wrong(value: float, tmp_path: Path) -> None:
+    """They are told before any image is blamed for the loss; what is not taken from the file does not count."""
+    tensors = trunk()
+    tensors["fc.weight"] = torch.full((9, 12), value)
+    torch.save(tensors, tmp_path / "w.pth")
+    assert_loads(tmp_path / "w.pth")
+    tensors["conv1.weight"] = tensors["conv1.weight"].clone()
+    tensors["conv1.weight"].view(-1)[5] = value
+    torch.save(tensors, tmp_path / "w.pth")
+    said = message(tmp_path / "w.pth")
+    assert "backbone.conv1.weight holds NaN or infinite numbers (1 of" in said
+    assert "went wrong" in said
+
+
 def test_a_cut_off_file(tmp_path: Path) -> None:
     torch.save(trunk(), tmp_path / "w.pth")
     data = (tmp_path / "w.pth").read_bytes()
