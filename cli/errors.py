@@ -58,4 +58,6 @@ def _show_usage(error: click.ClickException) -> None:
 def _this_command() -> str:
     import shlex
 
-    return shlex.join([os.path.basename(sys.argv[0]), *map(printable, sys.argv[1:])])
+    folder, program = os.path.split(sys.argv[0])
+    started = ["python", "-m", os.path.basename(folder)] if program == "__main__.py" else [program]
+    return shlex.join([*started, *map(printable, sys.argv[1:])])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reid_data.errors import InputError
+from reid_data.files import printable
 
 from .errors import EXIT_FAILED_ITEMS
 from .terminal import Progress, say
@@ -31,8 +32,19 @@ device_option = click.option(
 
 
 def run_folder(run: str, runs: Path) -> Path:
-    """The folder that RUN means: a path with a slash, else a name below `runs`. InputError lists the runs there are."""
-    folder = Path(run) if "/" in run else runs / run
+    """The folder that RUN means: a path with a slash, or of a file in a run, else a name below `runs`.
+
+    InputError lists the runs there are.
+    """
+    from reid_train.runs.folder import run_of
+
+    folder = run_of(run if "/" in run or Path(run).is_file() else runs / run)
+    if folder.is_file():
+        raise InputError(
+            f"'{printable(folder)}' is a file that lies in no run. Expected a run's folder or its model.safetensors. "
+            "A training can start from weights of another program (reid-train fit --weights FILE), and features of another program "
+            "can be judged (reid-train evaluate --features FILE)."
+        )
     if not folder.is_dir():
         there = sorted(entry.name for entry in runs.iterdir() if entry.is_dir()) if runs.is_dir() else []
         raise InputError(f"there is no run '{folder}'. Below '{runs}': {', '.join(there) or 'none'}.")

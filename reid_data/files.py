@@ -21,6 +21,9 @@ import platformdirs
 from reid_data.errors import EnvironmentFault
 
 TEMPORARY_PREFIX = ".tmp-"
+AnyPath = str | os.PathLike[str]
+"""A path as people give it: the public functions take text, too."""
+
 _hits = 0
 
 

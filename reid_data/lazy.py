@@ -1,4 +1,4 @@
-"""Names of a package's public face that are imported when they are first asked for."""
+"""What is imported when it is first asked for: the names of a package's public face, and the commands behind `python -m`."""
 
 import importlib
 import sys
@@ -21,3 +21,19 @@ def attach(package: str, places: Mapping[str, str]) -> tuple[Callable[[str], Any
         return sorted(places)
 
     return get, names
+
+
+def installed_command(name: str) -> Callable[[], None]:
+    """The function behind the installed console command `name`.
+
+    It is looked up by its entry point, as the command itself does; so no library imports the command line.
+    """
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        command: Callable[[], None] = distribution("person-reid-toolkit").entry_points[name].load()
+    except (PackageNotFoundError, KeyError, ModuleNotFoundError) as error:
+        raise SystemExit(
+            f"Error: the command {name} is not installed ({error}). Install it first: pip install ."
+        ) from error
+    return command

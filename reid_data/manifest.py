@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import failpoint, printable, write_atomic
+from reid_data.files import AnyPath, failpoint, printable, write_atomic
 
 MANIFEST_FILE = "manifest.jsonl"
 MASK_TABLE = "masks.jsonl"
@@ -76,9 +76,9 @@ def encode_row(row: Row) -> bytes:
     return (json.dumps(row, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii")
 
 
-def read_manifest(root: Path) -> Manifest | None:
+def read_manifest(root: AnyPath) -> Manifest | None:
     """The manifest below `root`; None if there is none. Raises InputError if its header is not ours."""
-    path = root / MANIFEST_FILE
+    path = Path(root) / MANIFEST_FILE
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):

@@ -12,7 +12,7 @@ from reid_data.compose.views import Diagnostic, View, content_digest, prepare_vi
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Images, Unreadable, decoded
 from reid_data.errors import InputError, UsageError
-from reid_data.files import make_folder, only_writer, printable, settings_digest, sha256_file, write_json
+from reid_data.files import AnyPath, make_folder, only_writer, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset
 from reid_train.arithmetic import Arithmetic
@@ -70,11 +70,12 @@ class TrainedModel:
         )
 
 
-def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
+def load_trained(run_folder: AnyPath, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
     """The model of a run. `changes`: test settings that replace the run's own.
 
     Raises InputError if the folder holds no model, UsageError for a change of a training setting.
     """
+    run_folder = runs.run_of(run_folder)
     settings = runs.read_settings(run_folder)
     wrong = [name for name in changes or {} if name not in settings.as_dict("test")]
     if wrong:
@@ -100,7 +101,7 @@ def load_trained(run_folder: Path, *, device: str = "auto", changes: dict[str, A
 
 
 def test(
-    run_folder: Path,
+    run_folder: AnyPath,
     dataset: ReidDataset,
     *,
     device: str = "auto",
@@ -113,6 +114,7 @@ def test(
     Writes `tests/<set>/per_query.npz` and `ranked_lists.json`, then the result. `changes`: test settings that replace
     the run's own. Raises InputError if the run is not finished, or query or gallery are empty.
     """
+    run_folder = runs.run_of(run_folder)
     result = read_result(run_folder)
     if result is None:
         raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")

@@ -33,7 +33,7 @@ def evaluate(
     run: str | None, test_spec: str | None, features: Path | None, out: Path | None, runs: Path, data_root: Path,
     device: str, workers: int | None, as_json: bool, **flags: Any,
 ) -> int:  # fmt: skip
-    """Test a trained run (a name below --runs, or a folder) on query and gallery of data sets, or judge a feature file.
+    """Test a trained run (a name below --runs, its folder or its model file) on data sets, or judge a feature file.
 
     \b
     Example:

@@ -23,7 +23,7 @@ from reid_data.compose.settings import (
     resolve_settings,
 )
 from reid_data.errors import ImageError, InputError
-from reid_data.files import make_folder, sha256_bytes, write_atomic
+from reid_data.files import AnyPath, make_folder, sha256_bytes, write_atomic
 from reid_data.images import encode_jpeg
 from reid_data.manifest import Manifest, Row
 from reid_data.masks import looseness
@@ -63,7 +63,7 @@ class Built:
 def build_composite(
     fg: ReidDataset,
     bg: ReidDataset,
-    out: Path,
+    out: AnyPath,
     segmenter: Segmenter,
     settings: CompositeSettings,
     *,
@@ -76,7 +76,7 @@ def build_composite(
     The bytes written depend on the two sets, the segmenter and `settings` alone, not on `workers` or interruptions: the
     same call goes on where a killed one stopped. Raises ReidError (see `Output`).
     """
-    settings = resolve_settings(settings, bg)
+    out, settings = Path(out), resolve_settings(settings, bg)
     foregrounds = limit_records(fg, settings.limit)
     fingerprint, room = describe_settings(fg, bg, foregrounds, segmenter, settings), estimate_bytes(foregrounds)
     with Output(out, FORM, fingerprint, sources=[fg, bg], num_bytes=room, overwrite=overwrite) as output:

@@ -10,7 +10,7 @@ from reid_data.datasets.list_files import read_cuhk03, read_msmt17, read_pku
 from reid_data.datasets.named_files import read_named_files
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.errors import InputError, UsageError, unknown_name
-from reid_data.files import printable
+from reid_data.files import AnyPath, printable
 from reid_data.manifest import MASK_TABLE
 from reid_data.records import SPLIT_FOLDERS, Card, ReidDataset
 
@@ -152,13 +152,14 @@ def _looks_like_a_set(folder: Path) -> bool:
     return (folder / CARD_FILE).is_file() or any((folder / part).is_dir() for part in SPLIT_FOLDERS.values())
 
 
-def load_dataset(name: str, data_root: Path) -> ReidDataset:
-    """Load a set by name (see `find_dataset`) or by path, with its records sorted by split and file name.
+def load_dataset(name: AnyPath, data_root: AnyPath) -> ReidDataset:
+    """Load a set by name (see `find_dataset`) or by path, as text or as a `Path`, with its records sorted by split and file name.
 
     A folder by path, or one that is not in the table, is read by Market naming if it has the split folders, else as one
     folder per identity; a file as CSV. Raises ReidError (see `find_dataset` and the readers).
     """
-    root = find_dataset(name, data_root)
+    name = name if isinstance(name, str) else os.path.join(os.curdir, Path(name).expanduser())
+    root = find_dataset(name, Path(data_root))
     document = read_document(root)
     spec = _spec_for(name, root)
     card = card_from_document(document) if document else spec.card()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reid_data.errors import InputError
-from reid_data.files import make_folder, printable, write_atomic
+from reid_data.files import AnyPath, make_folder, printable, write_atomic
 from reid_data.images import SUFFIXES, encode_mask, encode_png
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.manifest import MASK_TABLE, Form, differences, raised
@@ -74,7 +74,7 @@ def output_name(record: Record) -> str:
 
 def export_masks(
     records: Sequence[Record],
-    out: Path,
+    out: AnyPath,
     segmenter: Segmenter,
     settings: ExportSettings,
     *,
@@ -90,6 +90,7 @@ def export_masks(
     pictures would become the same file.
     """
     _refuse_same_names(records)
+    out = Path(out)
     header = _header(segmenter, settings, records)
     room = len(records) * BYTES_PER_IMAGE[settings.kind]
     with TableOutput(out, header, _differences, num_bytes=room) as output:

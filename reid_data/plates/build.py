@@ -9,7 +9,7 @@ from pathlib import Path
 
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError, unknown_name
-from reid_data.files import make_folder, sha256_bytes, write_atomic
+from reid_data.files import AnyPath, make_folder, sha256_bytes, write_atomic
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_bytes
 from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
@@ -60,7 +60,7 @@ class BuiltBackgrounds:
 
 def build_backgrounds(
     source: ReidDataset,
-    out: Path,
+    out: AnyPath,
     segmenter: Segmenter,
     settings: BackgroundSettings,
     *,
@@ -73,6 +73,7 @@ def build_backgrounds(
     The bytes depend on the source, the segmenter and `settings` alone. An interrupted run begins anew, with what is kept
     in the cache. Raises InputError if no plate comes of it; see also `Output`.
     """
+    out = Path(out)
     fingerprint, room = describe(source, segmenter, settings), settings.num * BYTES_PER_PLATE
     with Output(out, FORM, fingerprint, sources=[source], num_bytes=room, overwrite=overwrite) as output:
         if output.finished:

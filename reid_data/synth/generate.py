@@ -11,7 +11,7 @@ import numpy as np
 
 from reid_data.datasets.card import read_document
 from reid_data.errors import UsageError
-from reid_data.files import make_folder, write_atomic
+from reid_data.files import AnyPath, make_folder, write_atomic
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png
 from reid_data.manifest import Form, raised
@@ -79,7 +79,7 @@ def is_made(root: Path, settings: dict[str, Any]) -> bool:
 
 
 def generate(
-    root: Path,
+    root: AnyPath,
     network: str,
     *,
     num_train: int = 700,

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from reid_data.datasets.card import CARD_FILE, read_document
 from reid_data.errors import InputError
-from reid_data.files import printable, settings_digest, sha256_file
+from reid_data.files import AnyPath, printable, settings_digest, sha256_file
 from reid_data.manifest import MANIFEST_FILE, Manifest, Row, read_manifest
 from reid_data.parallel import ordered_map
 from reid_data.written.output import README_FILE
@@ -48,8 +48,9 @@ def require_manifest(root: Path) -> Manifest:
     return manifest
 
 
-def verify_set(root: Path, workers: int = 1, progress: Progress | None = None) -> Verification:
+def verify_set(root: AnyPath, workers: int = 1, progress: Progress | None = None) -> Verification:
     """Hash every file of the set below `root` and compare with its manifest. Raises InputError if it has none."""
+    root = Path(root)
     manifest = require_manifest(root)
     expected = {row["name"]: row["sha256"] for row in manifest.of_kind("image") if row.get("sha256")}
     paths = [os.path.join(root, name) for name in expected]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from reid_data.errors import InputError
-from reid_data.files import printable
+from reid_data.files import AnyPath, printable
 from reid_train.evaluation.bootstrap import RESAMPLES, Difference, OverSeeds, over_seeds, paired
 from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
 
@@ -62,9 +62,9 @@ class Comparison:
         return _without_nan(document)
 
 
-def read_outcome(where: str | os.PathLike[str], runs: Path) -> Outcome:
+def read_outcome(where: AnyPath, runs: AnyPath) -> Outcome:
     """A run by name (below `runs`), a run or result folder, or one `per_query.npz`. Raises InputError if it is none."""
-    path = Path(where)
+    path, runs = Path(where), Path(runs)
     if not path.exists() and (runs / path).exists():
         path = runs / path
     if path.is_file():

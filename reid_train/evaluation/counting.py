@@ -105,7 +105,10 @@ class Counter:
                 yield first, index, features
 
     def _fast(self, piece: "_Piece", norms_N: torch.Tensor) -> np.ndarray | None:
-        """Counts (M, T) from float32 scores; None if too many of them fall within the rounding band of a match."""
+        """Counts (M, T) from float32 scores; None if float32 does not hold them, or too many fall within the rounding band of a
+        match."""
+        if not self._held(piece.block.norms_M, norms_N):
+            return None
         scores_MN = self.task.metric.tile(piece.queries_MK, piece.gallery_NK, norms_N, self.buffers[0])
         largest = np.array([float(norms_N.max())])
         band_M1 = self.band * self.task.metric.magnitude(piece.block.norms_M, largest)[:, None]
@@ -125,6 +128,14 @@ class Counter:
             row, match, column = _within(scores_MN, low_MT, high_MT, doubtful_MT)
             np.add.at(ahead_MT, (row, match), self._closer(piece, row, column, piece.block.limits_MT[row, match]))
         return ahead_MT
+
+    def _held(self, query_norms: np.ndarray, gallery_norms: torch.Tensor) -> bool:
+        """Whether float32 holds the scores of a block with a tile: to the precision of the largest, for the cosine of each."""
+        norms = gallery_norms.double()
+        extremes = [float(norms.max())]
+        if self.task.metric.name == "cosine" and extremes[0]:
+            extremes.append(float(norms[norms > 0].min()))
+        return bool(self.task.metric.held(query_norms[:, None], np.array(extremes)).all())
 
     def _adjust(self, piece: "_Piece", scores_MN: torch.Tensor) -> None:
         """Apply the adjustment in place and take the pairs of one identity out of the ranking."""

@@ -9,6 +9,8 @@ do, so one *score* stands for both metrics (larger is closer):
 and `magnitude(q, g)`, |q| or |q||g| + |g|^2/2, is what its rounding errors are relative to. Two scores are *equal* when
 they differ by at most TIE * magnitude: float64 noise cannot break a tie, and integer-valued features compare exactly.
 
+float64 holds the scores of any float32 features; where float32 would not (`Metric.held`), the fast ones are not used.
+
 Shape legend: Q queries, G gallery rows, K width, M rows of a query block, N rows of a gallery tile.
 """
 
@@ -23,7 +25,9 @@ from reid_data.errors import InputError, unknown_name
 Array = TypeVar("Array", np.ndarray, torch.Tensor)
 DISTANCES = ("cosine", "euclidean")
 TIE = 1e-12
-HUGE = 1e15
+HUGE = 1e38
+_LOW, _HIGH = 1e-24, 1e36
+_SQUARES = 1e-15, 1e15
 _FLOAT32_UNIT = 2.0**-24
 
 
@@ -85,6 +89,18 @@ class Metric:
             return query_norms + 0 * gallery_norms
         return query_norms * gallery_norms + gallery_norms * gallery_norms / 2
 
+    def held(self, query_norms: Array, gallery_norms: Array) -> Array:
+        """Whether float32 holds a score to its usual precision, from float64 norms that broadcast: nothing vanishes or overflows.
+
+        A score of exactly 0, because a feature is zero, is held.
+        """
+        size = query_norms * gallery_norms
+        if self.name == "euclidean":
+            size = size + gallery_norms * gallery_norms / 2
+            return (size == 0) | ((size > _LOW) & (size < _HIGH))
+        inside = (query_norms > _LOW) & (gallery_norms > _LOW) & (gallery_norms < _HIGH)
+        return (size == 0) | ((size > _LOW) & (size < _HIGH) & inside)
+
     def similarity(self, scores: torch.Tensor, query_norms: torch.Tensor) -> torch.Tensor:
         """What a person wants to read: the cosine in [-1, 1], or the euclidean distance."""
         if self.name == "cosine":
@@ -93,8 +109,22 @@ class Metric:
 
 
 def row_norms(rows: torch.Tensor) -> torch.Tensor:
-    """Euclidean norm of each row, in the rows' precision; not finite where a row is not."""
-    return torch.linalg.vector_norm(rows, dim=1)
+    """Euclidean norm of each row, in the rows' precision; 0 for a row of zeros alone, not finite where a row is not."""
+    norms = torch.linalg.vector_norm(rows, dim=1)
+    odd = ~((norms > _SQUARES[0]) & (norms < _SQUARES[1]))
+    if bool(odd.any()):  # the squares may have vanished or overflowed in float32
+        norms[odd] = torch.linalg.vector_norm(rows[odd].double(), dim=1).to(norms)
+    return norms
+
+
+def levelled(rows: torch.Tensor) -> torch.Tensor:
+    """Rows (..., K) of extreme size times a power of two each, so that they can be scaled to unit length; the others as they are."""
+    top = rows.abs().amax(-1, keepdim=True)
+    usual = ((top > _SQUARES[0] * 1e3) & (top < _SQUARES[1])) | (top == 0)
+    if bool(usual.all()):
+        return rows
+    factor = torch.exp2(-torch.frexp(top).exponent.double())
+    return torch.where(usual, rows, (rows.double() * factor).to(rows))
 
 
 def checked_norms(rows: torch.Tensor, index: np.ndarray, side: str) -> torch.Tensor:
@@ -118,8 +148,8 @@ def rounding_band(metric: Metric, queries_MK: torch.Tensor, gallery_NK: torch.Te
     fast = metric.tile(
         queries_MK, gallery_NK, row_norms(gallery_NK), queries_MK.new_empty(len(queries_MK) * len(gallery_NK))
     )
-    magnitude = metric.magnitude(row_norms(queries_MK.double())[:, None], row_norms(gallery_NK.double())[None, :])
-    error = (fast.double() - metric.exact(queries_MK, gallery_NK)).abs() / magnitude.clamp(
-        min=torch.finfo(torch.float64).tiny
-    )
+    norms = row_norms(queries_MK.double())[:, None], row_norms(gallery_NK.double())[None, :]
+    magnitude = metric.magnitude(*norms).clamp(min=torch.finfo(torch.float64).tiny)
+    error = (fast.double() - metric.exact(queries_MK, gallery_NK)).abs() / magnitude
+    error = torch.where(metric.held(*norms), error, torch.zeros_like(error))
     return max(8 * float(error.max()), _FLOAT32_UNIT * (4 + queries_MK.shape[1] ** 0.5 / 4))

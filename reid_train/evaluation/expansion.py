@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from reid_data.errors import UsageError
-from reid_train.evaluation.distance import Metric, checked_norms, row_norms, take_rows
+from reid_train.evaluation.distance import Metric, checked_norms, levelled, row_norms, take_rows
 from reid_train.graph.blocks import spans
 
 VERSIONS = {"query-expansion": 1}  # expand_queries
@@ -52,13 +52,16 @@ def closest(
 
 
 def _candidates(metric: Metric, queries_MK: torch.Tensor, gallery: Any, kept: np.ndarray, k: int) -> np.ndarray:
-    """Positions (M, k) in `kept` of the best float32 scores, in no order."""
+    """Positions (M, k) in `kept` of the best scores, in no order; float32 ones where float32 holds them."""
+    norms_M1 = row_norms(queries_MK.double())[:, None]
     buffer = queries_MK.new_empty(len(queries_MK) * min(_TILE, len(kept)))
     best = queries_MK.new_empty((len(queries_MK), 0))
     place = torch.empty((len(queries_MK), 0), dtype=torch.int64, device=queries_MK.device)
     for c, d in spans(len(kept), _TILE):
         gallery_NK = take_rows(gallery, kept[c:d], queries_MK.device)
-        scores = metric.tile(queries_MK, gallery_NK, checked_norms(gallery_NK, kept[c:d], "gallery"), buffer)
+        norms_N = checked_norms(gallery_NK, kept[c:d], "gallery")
+        held = bool(metric.held(norms_M1, norms_N.double()).all())
+        scores = metric.tile(queries_MK, gallery_NK, norms_N, buffer) if held else metric.exact(queries_MK, gallery_NK)
         values, columns = scores.topk(min(k, d - c), dim=1)
         best, place = torch.cat([best, values], 1), torch.cat([place, columns + c], 1)
         best, order = best.topk(min(k, best.shape[1]), dim=1)
@@ -93,7 +96,7 @@ def expand_queries(
         around = take_rows(gallery, index[row][order], device)
         own = take_rows(queries, np.array([row]), device)[0]
         if metric == "cosine":
-            around, own = torch.nn.functional.normalize(around), torch.nn.functional.normalize(own, dim=0)
+            around, own = (torch.nn.functional.normalize(levelled(rows), dim=-1) for rows in (around, own))
         mine = weights[row][torch.from_numpy(order)].to(around)
         mean = (own + mine @ around) / (1 + mine.sum())
         expanded[row] = (torch.nn.functional.normalize(mean, dim=0) if metric == "cosine" else mean).cpu().numpy()

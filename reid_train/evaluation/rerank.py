@@ -8,6 +8,7 @@ with d the squared euclidean distance (for the cosine: of unit vectors), over qu
 part. Since d* is the plain score times a factor per query plus a sparse term, the ranking itself stays as it is.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -66,7 +67,9 @@ def rerank_adjustment(
         features = take_rows(gallery, scored[index[split:] - num_queries], device)
         if split:
             features = torch.cat([take_rows(queries, index[:split], device), features])
-        return features if metric.name == "euclidean" else features / norms[index, None].to(features.device)
+        if metric.name == "cosine":
+            return features / norms[index, None].to(features.device)
+        return features if scale == 1 else (features.double() * scale).to(features)
 
     for a, b in spans(len(scored), _CHECKED_ROWS):
         norms[num_queries + a : num_queries + b] = checked_norms(
@@ -74,6 +77,7 @@ def rerank_adjustment(
         ).cpu()
     for a, b in spans(num_queries, _CHECKED_ROWS):
         norms[a:b] = checked_norms(take_rows(queries, np.arange(a, b), device), np.arange(a, b), "query").cpu()
+    scale = _scale(float(norms.max()))
     norms[norms == 0] = 1
     neighbours = nearest(rows, total, settings.k1, progress=progress)
     weights = reciprocal_weights(neighbours, rows, settings.k1)
@@ -89,4 +93,11 @@ def rerank_adjustment(
     factor = 2 * settings.lam / farthest
     if metric.name == "cosine":
         factor /= norms[:num_queries].numpy()
+    else:
+        factor *= scale**2
     return Adjustment(factor, start, np.concatenate(columns), np.concatenate(values))
+
+
+def _scale(largest: float) -> float:
+    """A power of two by which to multiply all features so that float32 holds squared distances; 1 for usual norms."""
+    return 1.0 if largest == 0 or 1e-9 < largest < 1e9 else 2.0 ** -math.frexp(largest)[1]

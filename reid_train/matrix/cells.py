@@ -9,7 +9,7 @@ import numpy as np
 
 from reid_data.compose.views import content_digest, load_test_set
 from reid_data.errors import InputError, ReidError, UsageError
-from reid_data.files import require_space
+from reid_data.files import AnyPath, require_space
 from reid_data.records import ReidDataset, count_split
 from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import Plan, Training
@@ -25,14 +25,17 @@ BYTES_PER_RUN = {"resnet18": 190_000_000, "resnet34": 350_000_000, "resnet50": 4
 OTHER_BYTES = 400_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Machine:
     """Where and how the grid runs; nothing here changes a result but the device type."""
 
     runs: Path
     data_root: Path
-    device: str = "auto"
-    workers: int | None = None
+    device: str
+    workers: int | None
+
+    def __init__(self, runs: AnyPath, data_root: AnyPath, device: str = "auto", workers: int | None = None) -> None:
+        vars(self).update(runs=Path(runs), data_root=Path(data_root), device=device, workers=workers)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError
-from reid_data.files import make_folder, only_writer
+from reid_data.files import AnyPath, make_folder, only_writer
 from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine, Work, prepare
 from reid_train.matrix.document import make_document, num_failed
 from reid_train.matrix.failures import Failures, read_failures
@@ -17,12 +17,12 @@ from reid_train.settings.train import SETTINGS_SCHEMA
 __all__ = ["Machine", "invalidated", "num_failed", "prepare", "run_matrix", "run_prepared"]
 
 
-def run_matrix(plan: Plan, folder: Path, machine: Machine, announce: Announce) -> dict[str, Any]:
+def run_matrix(plan: Plan, folder: AnyPath, machine: Machine, announce: Announce) -> dict[str, Any]:
     """Run what is missing of `plan` in this process and write `results.json` into `folder`; returns that document.
 
     See `InProcess` for `announce` and for what of a failure is recorded.
     """
-    return run_prepared(*prepare(plan, machine), folder, runner=InProcess(machine, announce))
+    return run_prepared(*prepare(plan, machine), Path(folder), runner=InProcess(machine, announce))
 
 
 def run_prepared(

@@ -1,5 +1,6 @@
 """What a network starts from: torchvision's ImageNet files, a file of ours, or nothing. Nothing is downloaded unasked."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,10 @@ from torch import Tensor
 from reid_data.download import Progress, download
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import cache_folder, printable, sha256_file
-from reid_data.tensors import read_tensors
 from reid_train.model.reid_net import ReidNet
+from reid_train.model.weight_files import described, read_weight_file, trunk_prefix
+
+logger = logging.getLogger("reid_train")
 
 
 class WeightFile(NamedTuple):
@@ -100,12 +103,13 @@ def fetch_imagenet(backbone: str, progress: Progress | None = None) -> Path:
 def load_start(net: ReidNet, path: Path) -> list[str]:
     """Load backbone, embedding and neck from `path` into `net`; the names of what the file lacked.
 
-    A `.safetensors` file is one of our models or a state dict of the backbone alone (as timm publishes them), anything
-    else a state dict as torchvision's (read with `weights_only=True`).
-    The classifier is left as initialised: its classes are other people. Raises InputError if the file is unreadable, has
-    nothing for the backbone, or other shapes.
+    One of our models, or the backbone alone with the names of torchvision or timm, in a `.safetensors` file or one of
+    `torch.save`, below a prefix and wrappers (see `weight_files`). The classifier is left as initialised: its classes are
+    other people. Raises InputError if the file is unreadable, has nothing for the backbone, other shapes, or numbers that
+    are not finite.
     """
-    tensors = _read_model(path) if path.suffix == ".safetensors" else _read_torchvision(path)
+    held = read_weight_file(path)
+    tensors = _named(net, held, f"--weights '{printable(path)}'", ours=path.suffix == ".safetensors")
     wanted = {
         name: tensor
         for name, tensor in net.state_dict().items()
@@ -114,7 +118,7 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
     missing = [name for name in wanted if name not in tensors]
     if any(name.startswith("backbone.") and not name.endswith("num_batches_tracked") for name in missing):
         raise InputError(
-            f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone."
+            f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone. {described(held)}"
         )
     for name, tensor in wanted.items():
         if name in tensors and tensors[name].shape != tensor.shape:
@@ -122,21 +126,23 @@ def load_start(net: ReidNet, path: Path) -> list[str]:
                 f"--weights '{path}': {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}. "
                 "It is for another --backbone or --embedding."
             )
-    net.load_state_dict({name: tensors[name] for name in wanted if name in tensors}, strict=False)
+    taken = {name: tensors[name] for name in wanted if name in tensors}
+    bad = [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise InputError(
+            f"--weights '{path}': {bad[0]} holds NaN or infinite numbers ({len(bad)} of {len(taken)} tensors do): its training "
+            "went wrong. Start from an earlier checkpoint of it, or from other weights."
+        )
+    net.load_state_dict(taken, strict=False)
     return missing
 
 
-def _read_model(path: Path) -> dict[str, Tensor]:
-    tensors, _ = read_tensors(path, called=f"--weights '{printable(path)}'", remedy="Copy or make it again.")
-    ours = any(name.startswith("backbone.") for name in tensors)
-    return tensors if ours else {f"backbone.{name}": value for name, value in tensors.items()}
-
-
-def _read_torchvision(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds on hostile bytes
-        raise InputError(f"--weights '{path}' cannot be read as a state dict of tensors: {error}.") from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(f"--weights '{path}': expected a state dict (name -> tensor).")
-    return {f"backbone.{name}": value for name, value in tensors.items() if not name.startswith("fc.")}
+def _named(net: ReidNet, tensors: dict[str, Tensor], called: str, *, ours: bool) -> dict[str, Tensor]:
+    """The tensors by our names: `backbone.` in place of what stands before the backbone's; of a file of `ours` all others, too."""
+    prefix = trunk_prefix(tensors, net.backbone.state_dict(), called)
+    if ours and prefix == "backbone.":
+        return tensors
+    if prefix:
+        logger.info("%s: the backbone is taken from below '%s'", called, printable(prefix))
+    inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {f"backbone.{name}": value for name, value in inside.items() if not name.startswith("fc.")}

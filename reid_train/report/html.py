@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from reid_data.datasets.card import is_photographic
-from reid_data.files import make_folder, printable, write_atomic
+from reid_data.files import AnyPath, make_folder, printable, write_atomic
 from reid_train.evaluation.bootstrap import RESAMPLES
 from reid_train.report import cells, differences, findings, reliance
 from reid_train.report.bars import IntervalChart, Row, interval_chart
@@ -32,11 +32,11 @@ SCHEMA = "reid-report/1"
 
 
 def write_report(
-    folder: Path,
+    folder: AnyPath,
     *,
-    data_root: Path | None = None,
+    data_root: AnyPath | None = None,
     thumbs: bool = True,
-    out: Path | None = None,
+    out: AnyPath | None = None,
     resamples: int = RESAMPLES,
 ) -> Path:
     """Write the page of the matrix in `folder` to `out` (default `report.html` in it), and its numbers beside it.
@@ -44,9 +44,10 @@ def write_report(
     `report.json` and `numbers/*.csv` hold every number of the page. Pictures need `data_root`; `thumbs=False` leaves them
     out. Returns where the page lies; raises InputError if `folder` holds no matrix.
     """
+    folder, data_root = Path(folder), None if data_root is None else Path(data_root)
     evidence = read_evidence(folder)
     context, sheets = page_context(evidence, data_root=data_root, thumbs=thumbs, resamples=resamples)
-    page = out or folder / REPORT_FILE
+    page = Path(out or folder / REPORT_FILE)
     numbers = make_folder(page.parent / NUMBERS_FOLDER)
     for sheet in sheets:
         write_atomic(numbers / f"{sheet.name}.csv", _bytes(sheet.as_csv()))

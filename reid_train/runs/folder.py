@@ -15,7 +15,7 @@ from typing import Any
 
 from reid_data.datasets.card import tool_version
 from reid_data.errors import InputError, UsageError
-from reid_data.files import printable, settings_digest, sha256_file, write_atomic, write_json
+from reid_data.files import AnyPath, printable, settings_digest, sha256_file, write_atomic, write_json
 from reid_train.runs.result import RunResult, read_result
 from reid_train.settings.setting import differences
 from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
@@ -23,6 +23,12 @@ from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"
 COSTS_FILE = "costs.json"
+
+
+def run_of(place: AnyPath) -> Path:
+    """The run folder that a path means: the folder itself, or that of a file in it, such as `model.safetensors`."""
+    path = Path(place)
+    return path.parent if path.is_file() and (path.parent / SETTINGS_FILE).is_file() else path
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from reid_train.training.batches import Batch
 from reid_train.training.criterion import Criterion, StepValues
 from reid_train.training.facts import Means, numbers
 
+SHOWN_NAMES = 3
+
 
 @dataclass
 class Learner:
@@ -164,7 +166,9 @@ def fits(learner: Learner, batch: Batch, num_images: int, values: StepValues) ->
 
 
 def _not_finite(loss: float, step: int, now: StepValues, names: Sequence[str]) -> str:
-    shown = ", ".join(names[:64]) + (f" and {len(names) - 64} more" if len(names) > 64 else "")
+    shown = ", ".join(names[:SHOWN_NAMES]) + (
+        f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    )
     temperature = "learned" if now.temperature is None else f"{now.temperature:g}"
     return (
         f"the loss became {loss} at step {step + 1} of the epoch (learning rate {now.lr:g}, temperature {temperature}). "

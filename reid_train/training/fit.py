@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from reid_data.files import make_folder, only_writer, printable, require_space, sweep_temporary
+from reid_data.files import AnyPath, make_folder, only_writer, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
 from reid_train.arithmetic import Arithmetic, resolve_amp
@@ -29,6 +29,7 @@ from reid_train.training.parts import (
     start_classifier,
     steps_an_epoch,
 )
+from reid_train.training.schedules import warmup
 from reid_train.training.training import Training
 
 logger = logging.getLogger("reid_train")
@@ -38,12 +39,12 @@ Progress = Callable[[int, int], None]
 def fit(
     settings: TrainSettings,
     datasets: Sequence[ReidDataset],
-    run_folder: Path,
+    run_folder: AnyPath,
     *,
     device: str = "auto",
     workers: int | None = None,
     progress: Progress | None = None,
-    data_root: Path | None = None,
+    data_root: AnyPath | None = None,
 ) -> RunResult:
     """Train on the train splits of `datasets`; continue an interrupted run, return at once from a finished one.
 
@@ -51,10 +52,12 @@ def fit(
     `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. Raises ReidError: weights that are missing,
     settings that do not fit the data or the run that is already in `run_folder`, a loss that is not finite.
     """
+    run_folder, data_root = Path(run_folder), None if data_root is None else Path(data_root)
     place = pick_device(device)
     workers = default_workers() if workers is None else workers
     inputs = resolve_inputs(settings, datasets, data_root)
     identity = inputs.identity(place.type, num_processes())
+    _remark(settings)
     with process_group(place), only_writer(make_folder(run_folder)) if rank() == 0 else nullcontext():
         if rank() == 0:
             sweep_temporary(run_folder)
@@ -74,6 +77,19 @@ def fit(
             write_result(run_folder, result)
         barrier()
     return result
+
+
+def _remark(settings: TrainSettings) -> None:
+    """Say what can be meant, but hardly is."""
+    if settings.warmup_epochs > settings.epochs and rank() == 0:
+        reached = warmup(settings.epochs, settings.warmup_epochs, settings.warmup_factor)
+        logger.warning(
+            "the warm-up of %d epochs is not over when the training of %d ends: at most %.0f %% of --lr is reached. "
+            "Lower --warmup-epochs, or raise --epochs.",
+            settings.warmup_epochs,
+            settings.epochs,
+            100 * reached,
+        )
 
 
 def _make_training(
@@ -105,6 +121,7 @@ def plan(
 ) -> dict[str, Any]:
     """What `fit` would do, after the same checks of settings, weights and device; writes nothing."""
     identity = identify(settings, datasets, device=device, data_root=data_root, processes=processes)
+    _remark(settings)
     runs.check_run(run_folder, settings, identity)
     done = is_finished(run_folder, identity.train_key)
     state = load_state(run_folder / STATE_FILE)

@@ -12,7 +12,7 @@ import termios
 import time
 
 import pytest
-from reid_cli import terminal
+from reid_cli import errors, terminal
 
 BAR = (
     "from reid_cli.terminal import Progress, say\n"
@@ -178,3 +178,12 @@ def test_help_is_quick_and_draws_nothing():
         done = subprocess.run([sys.executable, "-c", script.format(application)], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
         assert time.monotonic() - started < 5, "half a second alone; a loaded machine gets ten times that"
+
+
+@pytest.mark.parametrize(
+    ("program", "typed"),
+    [("/usr/bin/reid-data", "reid-data"), ("/lib/reid_data/__main__.py", "python -m reid_data")],
+)
+def test_the_command_to_go_on_with_is_the_one_that_was_typed(program, typed, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [program, "list", "--data-root", "my sets"])
+    assert errors._this_command() == f"{typed} list --data-root 'my sets'"

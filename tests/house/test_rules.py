@@ -15,6 +15,8 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from reid_data.lazy import installed_command
+
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(path for folder in ("reid_data", "reid_train", "cli") for path in (ROOT / folder).rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
@@ -111,6 +113,31 @@ def test_help_imports_nothing_heavy(application):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("package", "command"), [("reid_data", "list"), ("reid_train", "fit")])
+def test_the_packages_start_as_their_commands_do(package, command, tmp_path):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        whole = [sys.executable, "-m", package, *arguments]
+        return subprocess.run(whole, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    helped, wrong = run("--help"), run("nonsense")
+    assert helped.returncode == 0
+    assert helped.stdout.startswith(f"Usage: python -m {package} ")
+    assert f"\n  {command} " in helped.stdout
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
+def test_a_command_that_is_not_installed_says_so():
+    with pytest.raises(SystemExit, match="reid-paint is not installed"):
+        installed_command("reid-paint")
+
+
+def test_what_starts_the_commands_imports_none_of_them():
+    for package in ("reid_data", "reid_train"):
+        nodes = ast.walk(ast.parse((ROOT / package / "__main__.py").read_text(encoding="utf-8")))
+        assert [node.module for node in nodes if isinstance(node, ast.ImportFrom)] == ["reid_data.lazy"]
 
 
 def test_no_picture_of_a_person_is_tracked():

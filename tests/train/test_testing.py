@@ -73,6 +73,14 @@ def test_testing_a_folder_that_is_no_finished_run(tiny: ReidDataset, tmp_path: P
         load_trained(tmp_path, device="cpu")
 
 
+def test_a_run_may_be_named_by_its_model(tiny: ReidDataset, tmp_path: Path) -> None:
+    run(tmp_path / "a", tiny, epochs=1)
+    model = str(tmp_path / "a" / "model.safetensors")
+    assert load_trained(model, device="cpu").sha256 == load_trained(tmp_path / "a", device="cpu").sha256
+    assert run_test(model, tiny, device="cpu", workers=1).metrics.keys() == {"tiny"}
+    assert (tmp_path / "a" / "tests" / "tiny" / "per_query.npz").is_file()
+
+
 def test_a_test_set_without_usable_queries(tmp_path: Path) -> None:
     root = write_tiny_set(tmp_path / "data" / "tiny")
     dataset = load_dataset("tiny", tmp_path / "data")

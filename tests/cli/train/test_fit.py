@@ -126,6 +126,24 @@ def test_a_dry_run_writes_nothing(call: Call, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_dry_run_reads_the_schedule_file(call: Call, tmp_path: Path) -> None:
+    wanted = ("--temperature-schedule", "file:t.csv", "--dry-run")
+    for content, message in (
+        (None, "no such file"),
+        ("epoch,temperature\n1,0.1\n", "epoch 2 is missing"),
+        ("epoch,temperature\n1,0.1\n2,0\n", "expected a number above 0"),
+        ("epoch,T\n1,0.1\n", "expected CSV columns"),
+    ):
+        if content is not None:
+            (tmp_path / "t.csv").write_text(content)
+        code, _, err = fit(call, *wanted)
+        assert code == 3
+        assert message in err
+    (tmp_path / "t.csv").write_text("epoch,temperature\n1,0.1\n2,0.2\n")
+    assert fit(call, *wanted)[0] == 0
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_changed_setting_is_refused_by_name(call: Call) -> None:
     fit(call)
     code, _, err = fit(call, "--temperature", "0.2")
@@ -185,6 +203,21 @@ def test_evaluate_a_run(call: Call, tmp_path: Path) -> None:
     code, _, err = call("evaluate", "tinny", "--test", "other")
     assert (code, "Below 'runs': tiny" in err) == (3, True)
     assert call("evaluate", "tiny")[0] == 2
+
+
+def test_a_run_by_its_model_file(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fit(call, "--name", "base")
+    _, named, _ = call("evaluate", "base", "--test", "tiny", "--json")
+    monkeypatch.chdir(tmp_path / "runs" / "base")
+    for place in ("model.safetensors", "./model.safetensors", str(tmp_path / "runs" / "base" / "result.json")):
+        code, out, _ = call("evaluate", place, "--test", "tiny", "--json")
+        assert code == 0
+        assert json.loads(out)["metrics"] == json.loads(named)["metrics"]
+    (tmp_path / "foreign.pth").write_bytes(b"weights")
+    code, _, err = call("evaluate", "../../foreign.pth", "--test", "tiny")
+    assert code == 3
+    assert "foreign.pth' is a file that lies in no run" in err
+    assert "fit --weights FILE" in err
 
 
 def test_extract_and_judge_the_file(call: Call, tmp_path: Path) -> None:

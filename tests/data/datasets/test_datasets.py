@@ -33,6 +33,16 @@ def test_every_usual_folder_name_is_found(spec, market_folder, tmp_path):
         assert spec.name in found_names(data_root)
 
 
+def test_text_and_paths_are_the_same(market_folder, monkeypatch):
+    root = market_folder("mine")
+    monkeypatch.chdir(root.parent)
+    names = ("mine", "./mine", Path("mine"), root, str(root))
+    loaded = [load_dataset(name, data_root) for name in names for data_root in (".", root.parent)]
+    assert len(loaded[0].train) == 6
+    assert all([record.name for record in one.records] == [r.name for r in loaded[0].records] for one in loaded)
+    assert {one.name for one in loaded} == {"mine"}
+
+
 def test_the_inner_folder_is_found_where_nothing_else_tells(tmp_path):
     (tmp_path / "msmt17" / "MSMT17_V1").mkdir(parents=True)
     assert find_dataset("msmt17", tmp_path) == tmp_path / "msmt17" / "MSMT17_V1"

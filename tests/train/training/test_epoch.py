@@ -174,6 +174,14 @@ def test_a_loss_that_is_not_finite_stops_with_the_batch_s_names() -> None:
         train(net, make_batches(2))
 
 
+def test_of_a_large_batch_three_names_are_shown() -> None:
+    net = make_net()
+    with torch.no_grad():
+        net.backbone.conv1.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match=r"batch: 0.jpg, 1.jpg, 2.jpg and 61 more\.$"):
+        train(net, make_batches(1, size=64))
+
+
 def test_labels_out_of_range_are_an_error() -> None:
     with pytest.raises(InputError, match=r"2.jpg has the label 2, the classifier has 2 classes \(0 to 1\)"):
         train(make_net(classes=2), make_batches(1, classes=3))

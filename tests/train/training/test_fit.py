@@ -208,6 +208,20 @@ def test_temperature_from_a_file(tiny: ReidDataset, tmp_path: Path) -> None:
     assert identify(settings, [tiny], device="cpu").train_key != key, "the content does"
 
 
+@pytest.mark.parametrize(("warm", "said"), [(1, False), (2, False), (3, True), (40, True)])
+def test_a_warm_up_that_never_ends_is_remarked(
+    warm: int, said: bool, tiny: ReidDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = small(epochs=2, warmup_epochs=warm, warmup_factor=0.1)
+    plan(settings, [tiny], tmp_path / "a", device="cpu")
+    assert ("warm-up" in caplog.text) == said
+    if warm == 3:
+        assert "3 epochs is not over when the training of 2 ends: at most 70 % of --lr is reached" in caplog.text
+        caplog.clear()
+        fit(settings, [tiny], tmp_path / "a", device="cpu", workers=0)
+        assert caplog.text.count("warm-up") == 1
+
+
 def test_weights_from_another_run(tiny: ReidDataset, tmp_path: Path) -> None:
     run(tmp_path / "first", tiny)
     path = tmp_path / "first" / "model.safetensors"
