@@ -55,6 +55,7 @@ def forget_person(
         doomed = _doomed(manifest, pid, own=space == own, behind=space == behind)
         files = [root / row["name"] for row in doomed if row["row"] == "image" and row.get("sha256")]
         hashes = _source_hashes(doomed, pid, own=space == own) | _hashes_at_hand(parents, pid, space)
+        _refuse_folders(files)
         kept, sheets = list(_kept_files(hashes)), _sheets(root) if doomed else []
         mine = sum(row["row"] == "image" and row["pid"] == pid and space == own for row in doomed)
         result = Forgotten(
@@ -66,6 +67,13 @@ def forget_person(
             path.unlink(missing_ok=True)
         _rewrite(root, manifest, document, doomed)
     return result
+
+
+def _refuse_folders(files: Sequence[Path]) -> None:
+    """Nothing is removed by a manifest that calls a folder an image."""
+    for path in files:
+        if path.is_dir() and not path.is_symlink():
+            raise InputError(f"the manifest names '{printable(path)}', which is a folder: it is damaged. Restore it.")
 
 
 def _spaces(document: dict[str, Any]) -> tuple[str, str]:
@@ -96,13 +104,15 @@ def _chosen_space(of: str, document: dict[str, Any], own: str, behind: str) -> s
 def _doomed(manifest: Manifest, pid: int, *, own: bool, behind: bool) -> list[Row]:
     """The rows that tell of the person: of their images, of plates from their pictures, and of images that use such a plate."""
     plates = {
-        (row["source"], row["source_sha256"]) for row in manifest.of_kind("plate") if behind and row["pid"] == pid
+        (row.get("source"), row.get("source_sha256"))
+        for row in manifest.of_kind("plate")
+        if behind and row.get("pid") == pid
     }
     return [
         row
         for row in manifest.rows
         if (row["row"] == "image" and row["pid"] == pid and (own or "background" not in row))
-        or (row["row"] == "plate" and row["pid"] == pid and behind)
+        or (row["row"] == "plate" and row.get("pid") == pid and behind)
         or (row.get("background"), row.get("background_sha256")) in plates
     ]
 
@@ -112,7 +122,9 @@ def _source_hashes(doomed: Sequence[Row], pid: int, *, own: bool) -> set[str]:
     return {
         row["source_sha256"]
         for row in doomed
-        if row.get("source_sha256") and row["pid"] == pid and (row["row"] == "plate" or own or "background" not in row)
+        if row.get("source_sha256")
+        and row.get("pid") == pid
+        and (row["row"] == "plate" or own or "background" not in row)
     }
 
 
