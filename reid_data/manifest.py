@@ -149,9 +149,12 @@ def _not_ours(path: Path, number: int, reason: object) -> str:
 
 def differences(old: Row, new: Row) -> list[str]:
     """Settings that differ, one line each: `seed: 0 there, 1 now`; of `raised` versions: `blend: version 1 there, 2 now`."""
-    keys = sorted(key for key in {*old, *new} if key != "versions" and old.get(key) != new.get(key))
-    lines = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
     there, now = old.get("versions", {}), new.get("versions", {})
+    tables = isinstance(there, dict) and isinstance(now, dict)
+    keys = sorted(key for key in {*old, *new} if not (key == "versions" and tables) and old.get(key) != new.get(key))
+    lines = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
+    if not tables:
+        return lines
     steps = sorted(step for step in {*there, *now} if there.get(step, 1) != now.get(step, 1))
     return lines + [f"{step}: version {there.get(step, 1)} there, {now.get(step, 1)} now" for step in steps]
 

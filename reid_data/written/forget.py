@@ -49,6 +49,8 @@ def forget_person(
         raise InputError(
             f"'{printable(root)}' is not finished. Finish it with the command that began it, or remove the folder."
         )
+    settings = document.get("settings") or manifest.header["settings"]
+    readme_text(card_from_document(document), settings, manifest)  # or nothing is touched
     own, behind = _spaces(document)
     space = _chosen_space(of, document, own, behind)
     with only_writer(root):
@@ -79,7 +81,7 @@ def _refuse_folders(files: Sequence[Path]) -> None:
 def _spaces(document: dict[str, Any]) -> tuple[str, str]:
     """The identity spaces of the people in a set and of the people whose pictures gave its backgrounds."""
     parents = document.get("parents") or [{}]
-    if document["kind"] == PLATE_SET:
+    if document.get("kind") == PLATE_SET:
         return "", _space(parents[0])
     behind = parents[-1]
     if behind.get("kind") == PLATE_SET:
@@ -163,8 +165,8 @@ def _rewrite(root: Path, manifest: Manifest, document: dict[str, Any], doomed: S
     made = set_of_rows(root, card, left.of_kind("image"))
     counts = {split: count_split(made.split(split)) for split in SPLITS}
     removals = left.header.get("removals", [])
-    if document["counts"] != counts or document.get("removals", []) != removals:
-        text = readme_text(card, document["settings"], left) + removal_text(removals)
+    if document.get("counts") != counts or document.get("removals", []) != removals:
+        text = readme_text(card, document.get("settings") or left.header["settings"], left) + removal_text(removals)
         write_atomic(root / README_FILE, text.encode())
         write_json(root / CARD_FILE, {**document, "counts": counts, "removals": removals})
     names = cache_folder("digests") / f"{sha256_bytes(os.fsencode(os.path.abspath(root)))[:24]}.json"

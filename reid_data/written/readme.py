@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
+from reid_data.errors import InputError
 from reid_data.manifest import Manifest
 from reid_data.records import SPLITS, Card, ReidDataset
 
@@ -188,9 +189,14 @@ def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -
 
 
 def readme_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
-    """The data card of a set that has a manifest, in Markdown."""
+    """The data card of a set that has a manifest, in Markdown. Raises InputError if its settings are not those of such a set."""
     text = backgrounds_text if card.kind == PLATE_SET else data_card
-    return text(card, settings, manifest)
+    try:
+        return text(card, settings, manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the settings in the manifest of '{card.name}' are damaged ({error!r}). Restore it, or make the set again."
+        ) from error
 
 
 def removal_text(removals: list[dict[str, int]]) -> str:
