@@ -10,6 +10,8 @@ from typing import Any
 
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import AnyPath, failpoint, printable, write_atomic
+from reid_data.records import SPLITS
+from reid_data.shapes import file_name, parse_json, require
 
 MANIFEST_FILE = "manifest.jsonl"
 MASK_TABLE = "masks.jsonl"
@@ -18,6 +20,33 @@ MASK_TABLE = "masks.jsonl"
 SCHEMA = "reid-manifest/1"
 
 Row = dict[str, Any]
+
+_OF_PERSON = {
+    **{
+        "source?": str,
+        "source_sha256?": str | None,
+        "side?": frozenset({"train", "test"}),
+        "status?": str,
+        "reason?": str,
+    },
+    **{"mask_quality?": float | None, "person_share?": float | None},
+}
+_SHAPES = {
+    "header": {
+        **{"schema": frozenset({SCHEMA}), "command": str, "settings": dict, "settings_schema?": int},
+        **{"sources?": dict, "source?": dict, "removals?": [{"images": int}]},
+    },
+    "plate": {"pid?": int, "camid?": int, **_OF_PERSON},
+    "image": {
+        **{"name": file_name, "split": frozenset(SPLITS), "pid": int, "camid": int, **_OF_PERSON},
+        **{"sha256?": str | None, "person?": bool | None, "background?": str | None, "background_sha256?": str | None},
+        **{
+            f"{judge}?": float | None
+            for judge in ("mask_area", "looseness", "uncovered", "seam_ratio", "old_background")
+        },
+    },
+}
+"""What readers rely on in the rows of each kind."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,7 @@ def encode_row(row: Row) -> bytes:
 
 
 def read_manifest(root: AnyPath) -> Manifest | None:
-    """The manifest below `root`; None if there is none. Raises InputError if its header is not ours."""
+    """The manifest below `root`; None if there is none. Raises InputError if its header is not ours, or a row is damaged."""
     path = Path(root) / MANIFEST_FILE
     try:
         data = path.read_bytes()
@@ -88,34 +117,44 @@ def read_manifest(root: AnyPath) -> Manifest | None:
     rows: list[Row] = []
     ends: list[int] = []
     end = 0
-    for line in data.splitlines(keepends=True):
-        row = _parse(line)
-        if row is None:
-            break
-        end += len(line)
-        rows.append(row)
+    *lines, _ = data.split(b"\n")  # what follows the last end of a line was cut off
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(_parse(line))
+        except ValueError as error:
+            raise InputError(_not_ours(path, number, error)) from error
+        end += len(line) + 1
         ends.append(end)
-    if not rows or rows[0].get("schema") != SCHEMA:
-        raise InputError(f"'{printable(path)}' is no manifest of this tool: its first line should hold \"{SCHEMA}\".")
+    if not rows or rows[0]["row"] != "header":
+        raise InputError(_not_ours(path, 1, "it is no header"))
     return Manifest(rows[0], rows[1:], ends)
 
 
-def _parse(line: bytes) -> Row | None:
-    """A whole row, or None for a line that was cut off."""
-    if not line.endswith(b"\n"):
-        return None
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    return row if isinstance(row, dict) and "row" in row else None
+def _parse(line: bytes) -> Row:
+    """A row, of its kind's shape; raises ValueError."""
+    row: Row = parse_json(line)
+    require(row, {"row": str})
+    require(row, _SHAPES.get(row["row"], dict))
+    return row
+
+
+def _not_ours(path: Path, number: int, reason: object) -> str:
+    if number == 1:
+        return (
+            f"'{printable(path)}' is no manifest of this tool: its first line should hold \"{SCHEMA}\" and the settings "
+            f"({reason}). Restore it, or choose another folder."
+        )
+    return f"'{printable(path)}' is damaged: line {number}: {reason}. Restore it, or remove the folder and make the set again."
 
 
 def differences(old: Row, new: Row) -> list[str]:
     """Settings that differ, one line each: `seed: 0 there, 1 now`; of `raised` versions: `blend: version 1 there, 2 now`."""
-    keys = sorted(key for key in {*old, *new} if key != "versions" and old.get(key) != new.get(key))
-    lines = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
     there, now = old.get("versions", {}), new.get("versions", {})
+    tables = isinstance(there, dict) and isinstance(now, dict)
+    keys = sorted(key for key in {*old, *new} if not (key == "versions" and tables) and old.get(key) != new.get(key))
+    lines = [f"{key}: {_short(old.get(key))} there, {_short(new.get(key))} now" for key in keys]
+    if not tables:
+        return lines
     steps = sorted(step for step in {*there, *now} if there.get(step, 1) != now.get(step, 1))
     return lines + [f"{step}: version {there.get(step, 1)} there, {now.get(step, 1)} now" for step in steps]
 

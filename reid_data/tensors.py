@@ -3,7 +3,6 @@
 The header is 8 bytes of length (little-endian) and JSON: name -> type, shape, place; the data follow (huggingface/safetensors).
 """
 
-import json
 import math
 import os
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from reid_data.errors import InputError
 from reid_data.files import printable
+from reid_data.shapes import parse_json, require
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +22,7 @@ TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", 
 """The types that `StoredRows` reads, as numpy names what lies on the disk; `read_tensors` reads all that torch has."""
 
 _MAX_HEADER = 100_000_000
+_MAX_BYTES = 1 << 48
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,9 @@ def read_header(path: Path, *, called: str = "", remedy: str = "") -> Header:
             length = int.from_bytes(file.read(8), "little")
             if length > min(_MAX_HEADER, size - 8):
                 raise ValueError("its beginning is not that of such a file, or its end is missing")
-            entries = json.loads(file.read(length))
-        if not isinstance(entries, dict):
-            raise ValueError("its header is no table of names")
-        metadata = {str(key): str(value) for key, value in dict(entries.pop("__metadata__", {})).items()}
+            entries = parse_json(file.read(length))
+        require(entries, {"__metadata__?": {...: str}, ...: dict}, "its header")
+        metadata = entries.pop("__metadata__", {})
         return Header(metadata, {name: _stored(name, entry, 8 + length, size) for name, entry in entries.items()})
     except FileNotFoundError as error:
         raise InputError(_sentences(f"there is no file {_name(path, called)}.", remedy)) from error
@@ -64,14 +64,15 @@ def read_header(path: Path, *, called: str = "", remedy: str = "") -> Header:
         raise unreadable(path, error.strerror or str(error), called=called, remedy=remedy) from error
     except KeyError as error:
         raise unreadable(path, f"an entry of its header has no {error}", called=called, remedy=remedy) from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise unreadable(path, error, called=called, remedy=remedy) from error
 
 
 def _stored(name: str, entry: Any, start: int, size: int) -> Stored:
     """The place of a tensor whose bytes lie in a file of `size` bytes after a header that ends at `start`."""
     kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-    whole = all(type(number) is int and number >= 0 for number in (*shape, begin, end))
+    whole = all(type(number) is int and 0 <= number < _MAX_BYTES for number in (*shape, begin, end))
+    whole = whole and math.prod(max(1, number) for number in shape) < _MAX_BYTES
     num_bytes = math.prod(shape) * np.dtype(TYPES[kind]).itemsize if whole and kind in TYPES else None
     if not whole or start + end > size or begin > end or num_bytes not in (None, end - begin):
         raise ValueError(f"'{name}' ({kind}, {shape}) does not fit into the file")
@@ -86,7 +87,7 @@ def read_tensors(path: Path, *, called: str = "", remedy: str = "") -> tuple[dic
     try:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, MemoryError, OverflowError) as error:
         raise unreadable(path, error, called=called, remedy=remedy) from error
 
 

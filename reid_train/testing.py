@@ -15,6 +15,7 @@ from reid_data.errors import InputError, UsageError
 from reid_data.files import AnyPath, make_folder, only_writer, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset
+from reid_data.shapes import require
 from reid_train.arithmetic import Arithmetic
 from reid_train.evaluation.expansion import expand_queries
 from reid_train.evaluation.matching import scored_rows
@@ -37,6 +38,16 @@ from reid_train.training.versions import feature_versions, score_versions
 
 logger = logging.getLogger("reid_train")
 MASKS_FILE = "masks.json"
+
+
+def _three_numbers(value: Any) -> None:
+    require(value, [float])
+    if len(value) != 3:
+        raise ValueError(f"has {len(value)} numbers, expected one a channel")
+
+
+_METADATA = {"epoch": int, "epochs": int, "classes": list, "norm": {"mean": _three_numbers, "std": _three_numbers}}
+"""What is read of a model's metadata."""
 Progress = Callable[[int, int], None]
 
 
@@ -88,13 +99,22 @@ def load_trained(run_folder: AnyPath, *, device: str = "auto", changes: dict[str
             f"the run '{printable(run_folder)}' has no {MODEL_FILE} yet: its training has not come to a checkpoint."
         )
     tensors, metadata = load_model(path)
+    try:
+        require(metadata, _METADATA)
+    except ValueError as error:
+        raise InputError(
+            f"'{printable(path)}' is no model of this tool: {error}. Train again, or name another."
+        ) from error
     if metadata["epoch"] < metadata["epochs"]:
         logger.warning(
             "the model is from epoch %d of %d: its training is not finished", metadata["epoch"], metadata["epochs"]
         )
     place = pick_device(device)
     net = make_net(settings, len(metadata["classes"]))
-    net.load_state_dict(tensors)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"'{printable(path)}' does not fit its run's settings: {error}. Train again.") from error
     arithmetic = Arithmetic(place, "none", metadata["norm"]["mean"], metadata["norm"]["std"])
     settings = settings.replace(**(changes or {}))
     return TrainedModel(net.to(place).eval(), settings, arithmetic, metadata, sha256_file(path))

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,7 +42,7 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
 
     root = output_path(name, data_root)
     done = forget_person(root, pid, of=space, parents=_parents(root, data_root), dry_run=dry_run)
-    others = {one: read_document(data_root / one) for one in found_names(data_root) if (data_root / one) != root}
+    others = {one: _card(data_root / one) for one in found_names(data_root) if (data_root / one) != root}
     related = relatives(read_document(root), others)
     if as_json:
         click.echo(json.dumps({"path": str(root), "dry_run": dry_run, **asdict(done), "related": related}, indent=2))
@@ -58,6 +58,18 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
     if related:
         say(f"Of the same origin, look there too: {', '.join(related)}.")
     return 0
+
+
+def _card(root: Path) -> dict[str, Any] | None:
+    """The card of another set; a damaged one is said, and no reason to stop."""
+    from reid_data.datasets.card import read_document
+    from reid_data.errors import ReidError
+
+    try:
+        return read_document(root)
+    except ReidError as error:
+        say(f"{error} Whether that set is of the same origin is not known.")
+        return None
 
 
 def _parents(root: Path, data_root: Path) -> "list[ReidDataset]":

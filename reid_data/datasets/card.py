@@ -1,6 +1,5 @@
 """`dataset.json`: what a set that we wrote is, what it came from and on what terms."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -8,12 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError
-from reid_data.files import settings_digest, write_json
+from reid_data.files import printable, settings_digest, write_json
 from reid_data.records import SPLITS, Card, ReidDataset, count_split
+from reid_data.shapes import parse_json, plain_name, require
 
 CARD_FILE = "dataset.json"
 SCHEMA = "reid-dataset/1"
 STATUSES = ("ok", "restricted", "withdrawn")
+
+
+def _parent(value: Any) -> None:
+    require(value, _CARD)
+
+
+_CARD = {
+    **{"name": str, "kind?": str, "identity_space?": str, "terms?": str},
+    **{"status?": frozenset(STATUSES), "notice?": str, "parents?": [_parent]},
+}
+_DOCUMENT = {
+    **_CARD,
+    **{"schema": frozenset({SCHEMA}), "name": plain_name, "settings?": dict | None, "removals?": [{"images": int}]},
+    "counts?": {f"{split}?": {f"{what}?": int for what in count_split(())} for split in SPLITS},
+}
+"""What readers rely on in a `dataset.json`."""
 
 
 def tool_version() -> str:
@@ -28,16 +44,22 @@ def read_document(root: Path) -> dict[str, Any] | None:
     """The whole `dataset.json` below `root`; None if there is none. Raises InputError if it is damaged."""
     path = root / CARD_FILE
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"'{path}' is not readable as JSON: {error}. Restore it, or make the set again.") from error
+        raise InputError(
+            f"'{printable(path)}' is not readable as JSON: {error}. Restore it, or make the set again."
+        ) from error
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise InputError(
-            f'\'{path}\' is no data-set card: expected "schema": "{SCHEMA}". Remove it to read the set by its names.'
+            f'\'{printable(path)}\' is no data-set card: expected "schema": "{SCHEMA}". Remove it to read the set by its names.'
         )
-    return document
+    try:
+        require(document, _DOCUMENT)
+    except ValueError as error:
+        raise InputError(f"'{printable(path)}' is damaged: {error}. Restore it, or make the set again.") from error
+    return dict(document)
 
 
 def card_from_document(document: dict[str, Any]) -> Card:

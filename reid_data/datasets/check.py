@@ -88,11 +88,15 @@ def _missing_splits(dataset: ReidDataset) -> list[Finding]:
 def _counts(dataset: ReidDataset) -> list[Finding]:
     document = read_document(dataset.root) if dataset.root.is_dir() else None
     spec = DATASETS.get(dataset.name)
-    expected = document.get("counts", {}) if document else spec.expected if spec else {}
+    stated = document.get("counts", {}) if document else spec.expected if spec else {}
     findings = []
-    for split, wanted in expected.items():
-        got = count_split(dataset.split(split))
-        wrong = [f"{got[key]:,} {key} (expected {number:,})" for key, number in wanted.items() if got[key] != number]
+    for split in SPLITS:
+        got, wanted = count_split(dataset.split(split)), stated.get(split, {})
+        wrong = [
+            f"{got[key]:,} {key} (expected {wanted[key]:,})"
+            for key in wanted
+            if got.get(key) not in (None, wanted[key])
+        ]
         if wrong:
             findings.append(
                 Finding(

@@ -9,9 +9,13 @@ from reid_data.masks import thumbnail
 from reid_data.plates.crops import Plate, PlateBank
 from reid_data.plates.files import read_plate
 from reid_data.records import Record, ReidDataset
+from reid_data.shapes import require
 from reid_data.written.readme import PLATE_SET
 
 SIDES = ("train", "test")
+
+
+_PLATE = {"side": frozenset(SIDES), "sha256": str, "person_share": float | None}
 
 
 def is_plate_set(dataset: ReidDataset) -> bool:
@@ -38,6 +42,12 @@ def load_banks(dataset: ReidDataset, people: ReidDataset | None = None) -> dict[
             continue
         root = str(people.root) if same and people is not None else record.root
         seen = Record(root, record.name, row["pid"], record.camid, record.split)
+        try:
+            require(row, _PLATE)
+        except ValueError as error:
+            raise InputError(
+                f"the manifest of '{printable(dataset.root)}' is damaged: '{printable(record.name)}': {error}. Restore it."
+            ) from error
         banks[row["side"]].append(_load_plate(seen, record, row))
     return {side: PlateBank(tuple(plates), (), ()) for side, plates in banks.items()}
 
@@ -56,4 +66,5 @@ def _load_plate(seen: Record, record: Record, row: Row) -> Plate:
 def plate_set_quality(dataset: ReidDataset) -> int:
     """The JPEG quality at which the pictures were written that the plates come from."""
     document = read_document(dataset.root) or {}
-    return int(document.get("settings", {}).get("jpeg_quality", 0)) or usual_quality(dataset.records)
+    quality = (document.get("settings") or {}).get("jpeg_quality")
+    return quality if type(quality) is int and 1 <= quality <= 100 else usual_quality(dataset.records)

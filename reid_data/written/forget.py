@@ -49,12 +49,15 @@ def forget_person(
         raise InputError(
             f"'{printable(root)}' is not finished. Finish it with the command that began it, or remove the folder."
         )
+    settings = document.get("settings") or manifest.header["settings"]
+    readme_text(card_from_document(document), settings, manifest)  # or nothing is touched
     own, behind = _spaces(document)
     space = _chosen_space(of, document, own, behind)
     with only_writer(root):
         doomed = _doomed(manifest, pid, own=space == own, behind=space == behind)
         files = [root / row["name"] for row in doomed if row["row"] == "image" and row.get("sha256")]
         hashes = _source_hashes(doomed, pid, own=space == own) | _hashes_at_hand(parents, pid, space)
+        _refuse_folders(files)
         kept, sheets = list(_kept_files(hashes)), _sheets(root) if doomed else []
         mine = sum(row["row"] == "image" and row["pid"] == pid and space == own for row in doomed)
         result = Forgotten(
@@ -68,10 +71,17 @@ def forget_person(
     return result
 
 
+def _refuse_folders(files: Sequence[Path]) -> None:
+    """Nothing is removed by a manifest that calls a folder an image."""
+    for path in files:
+        if path.is_dir() and not path.is_symlink():
+            raise InputError(f"the manifest names '{printable(path)}', which is a folder: it is damaged. Restore it.")
+
+
 def _spaces(document: dict[str, Any]) -> tuple[str, str]:
     """The identity spaces of the people in a set and of the people whose pictures gave its backgrounds."""
     parents = document.get("parents") or [{}]
-    if document["kind"] == PLATE_SET:
+    if document.get("kind") == PLATE_SET:
         return "", _space(parents[0])
     behind = parents[-1]
     if behind.get("kind") == PLATE_SET:
@@ -96,13 +106,15 @@ def _chosen_space(of: str, document: dict[str, Any], own: str, behind: str) -> s
 def _doomed(manifest: Manifest, pid: int, *, own: bool, behind: bool) -> list[Row]:
     """The rows that tell of the person: of their images, of plates from their pictures, and of images that use such a plate."""
     plates = {
-        (row["source"], row["source_sha256"]) for row in manifest.of_kind("plate") if behind and row["pid"] == pid
+        (row.get("source"), row.get("source_sha256"))
+        for row in manifest.of_kind("plate")
+        if behind and row.get("pid") == pid
     }
     return [
         row
         for row in manifest.rows
         if (row["row"] == "image" and row["pid"] == pid and (own or "background" not in row))
-        or (row["row"] == "plate" and row["pid"] == pid and behind)
+        or (row["row"] == "plate" and row.get("pid") == pid and behind)
         or (row.get("background"), row.get("background_sha256")) in plates
     ]
 
@@ -112,7 +124,9 @@ def _source_hashes(doomed: Sequence[Row], pid: int, *, own: bool) -> set[str]:
     return {
         row["source_sha256"]
         for row in doomed
-        if row.get("source_sha256") and row["pid"] == pid and (row["row"] == "plate" or own or "background" not in row)
+        if row.get("source_sha256")
+        and row.get("pid") == pid
+        and (row["row"] == "plate" or own or "background" not in row)
     }
 
 
@@ -151,8 +165,8 @@ def _rewrite(root: Path, manifest: Manifest, document: dict[str, Any], doomed: S
     made = set_of_rows(root, card, left.of_kind("image"))
     counts = {split: count_split(made.split(split)) for split in SPLITS}
     removals = left.header.get("removals", [])
-    if document["counts"] != counts or document.get("removals", []) != removals:
-        text = readme_text(card, document["settings"], left) + removal_text(removals)
+    if document.get("counts") != counts or document.get("removals", []) != removals:
+        text = readme_text(card, document.get("settings") or left.header["settings"], left) + removal_text(removals)
         write_atomic(root / README_FILE, text.encode())
         write_json(root / CARD_FILE, {**document, "counts": counts, "removals": removals})
     names = cache_folder("digests") / f"{sha256_bytes(os.fsencode(os.path.abspath(root)))[:24]}.json"

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from reid_data.datasets.card import CARD_FILE, tool_version, write_card
-from reid_data.errors import EnvironmentFault, UsageError
+from reid_data.datasets.card import CARD_FILE, read_document, tool_version, write_card
+from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sweep_temporary, write_atomic
 from reid_data.images import SUFFIXES
 from reid_data.manifest import Form, Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
@@ -57,7 +57,7 @@ class Output(Claim):
         whose settings cannot be compared (unless `overwrite`)."""
         refuse_overlap(self.root, self.sources)
         self._manifest = find_manifest(self.root, self.form, self.settings, overwrite=self.overwrite)
-        self.finished = self.begun and (self.root / CARD_FILE).exists()
+        self.finished = self.begun and _has_whole_card(self.root)
         return self
 
     def done(self) -> list[Row]:
@@ -92,6 +92,14 @@ class Output(Claim):
         write_atomic(self.root / README_FILE, readme_text(card, self.settings, self.manifest).encode())
         write_card(self.root, card, made, self.settings)
         return self.manifest
+
+
+def _has_whole_card(root: Path) -> bool:
+    """A damaged card finishes no set: it is written again, from the manifest."""
+    try:
+        return read_document(root) is not None
+    except InputError:
+        return False
 
 
 def refuse_overlap(out: Path, sources: Sequence[ReidDataset]) -> None:

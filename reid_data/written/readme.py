@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
+from reid_data.errors import InputError
 from reid_data.manifest import Manifest
 from reid_data.records import SPLITS, Card, ReidDataset
 
@@ -71,27 +72,27 @@ def image_counts(manifest: Manifest) -> Counts:
     """Images of a composite set: split -> status -> number."""
     counts: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
     for row in manifest.of_kind("image"):
-        counts[row["split"]][row["status"]] += 1
+        counts[row["split"]][row.get("status", "ok")] += 1
     return {split: dict(sorted(part.items())) for split, part in counts.items()}
 
 
 def tried_plates(manifest: Manifest) -> Counter[str]:
     """Crops that a composite tried as plates: status -> number."""
-    return Counter(row["status"] for row in manifest.of_kind("plate"))
+    return Counter(row.get("status", "ok") for row in manifest.of_kind("plate"))
 
 
 def plate_counts(manifest: Manifest) -> dict[str, dict[int, int]]:
     """Plates of a background set: side -> camera -> number."""
     plates: dict[str, dict[int, int]] = {}
     for side in ("train", "test"):
-        cameras = Counter(row["camid"] for row in manifest.of_kind("image") if row["side"] == side)
+        cameras = Counter(row["camid"] for row in manifest.of_kind("image") if row.get("side") == side)
         plates[side] = dict(sorted(cameras.items()))
     return plates
 
 
 def refusals(manifest: Manifest) -> dict[str, int]:
     """Why pieces gave no plate of a background set: reason (numbers as N) -> how many, the most frequent first."""
-    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row["reason"]) for row in manifest.of_kind("plate"))
+    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row.get("reason", "")) for row in manifest.of_kind("plate"))
     return dict(reasons.most_common())
 
 
@@ -188,9 +189,14 @@ def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -
 
 
 def readme_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
-    """The data card of a set that has a manifest, in Markdown."""
+    """The data card of a set that has a manifest, in Markdown. Raises InputError if its settings are not those of such a set."""
     text = backgrounds_text if card.kind == PLATE_SET else data_card
-    return text(card, settings, manifest)
+    try:
+        return text(card, settings, manifest)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"the settings in the manifest of '{card.name}' are damaged ({error!r}). Restore it, or make the set again."
+        ) from error
 
 
 def removal_text(removals: list[dict[str, int]]) -> str:

@@ -9,7 +9,7 @@ From a .safetensors file the gallery can be read by tiles, so that it may be lar
 """
 
 import io
-import json
+import math
 import os
 import zipfile
 from collections.abc import Mapping
@@ -19,14 +19,17 @@ from typing import Any
 
 import numpy as np
 
-from reid_data.errors import InputError, UsageError
+from reid_data.errors import InputError, ReidError, UsageError
 from reid_data.files import printable, replacing, write_atomic, write_json
+from reid_data.shapes import parse_json, require
 from reid_data.tensors import StoredRows, read_header
 
 SIDES = ("query", "gallery")
 NUMBERS = tuple(f"{side}_{kind}" for side in SIDES for kind in ("feats", "pids", "camids"))
 TEXTS = tuple(f"{side}_paths" for side in SIDES)
 AGAIN = "Write it again."
+MAX_EXPANSION, SMALL = 100, 100_000_000
+"""A compressed file may hold this many times its size, and these bytes in any case."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,9 @@ def read_features(path: str | os.PathLike[str], *, stream: bool = True) -> Featu
             f"'{printable(where)}' lacks {', '.join(missing)}; it holds {', '.join(sorted(values)) or 'nothing'}. "
             f"Expected {', '.join(NUMBERS)} and, if you like, {', '.join(TEXTS)}."
         )
+    flat = [key for key in (*NUMBERS, *TEXTS) if key in values and not getattr(values[key], "shape", (1,))]
+    if flat:
+        raise InputError(f"'{printable(where)}': {', '.join(flat)} is a single value; expected one for each image.")
     numbers: dict[str, Any] = {key: values[key] for key in NUMBERS}
     for key, value in numbers.items():
         if isinstance(value, StoredRows) and not (stream and key == "gallery_feats"):
@@ -122,20 +128,48 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; InputError if it is damaged or holds pickled objects, which are never loaded."""
     try:
-        archive = np.load(path, allow_pickle=False)
+        _refuse_false_claims(path)
+        archive = np.load(path, allow_pickle=False, mmap_mode="r")  # a single array stays on the disk
         if not isinstance(archive, np.lib.npyio.NpzFile):
             raise InputError(
                 f"'{printable(path)}' holds a single array; expected an .npz archive of named arrays (np.savez)."
             )
         with archive:
             return {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except ReidError:
+        raise
+    except Exception as error:  # zipfile and numpy raise many kinds on hostile bytes
         if "pickle" in str(error).lower():
             raise InputError(
                 f"'{printable(path)}' holds pickled Python objects, which could run code when loaded and are refused. "
                 "Save plain arrays: np.savez(FILE, query_feats=..., ...) with numbers and text, no lists of objects."
             ) from error
         raise InputError(f"'{printable(path)}' is not a readable .npz archive: {error}. Write it again.") from error
+
+
+def _refuse_false_claims(path: Path) -> None:
+    """Raise ValueError where an entry is no array, or says that it holds other than what lies in it, or so much more than the
+    file that nobody can have meant it: nothing is made room for that is not there."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        claimed, limit = sum(entry.file_size for entry in entries), MAX_EXPANSION * os.path.getsize(path) + SMALL
+        if claimed > limit:
+            raise ValueError(
+                f"its arrays are said to take {claimed / 1e6:,.0f} MB, at most {limit / 1e6:,.0f} are read"
+            )
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                if version not in _READ_SHAPE:
+                    raise ValueError(f"'{printable(entry.filename)}' is of an unknown version")
+                shape, _, kind = _READ_SHAPE[version](file)
+                if not kind.hasobject and math.prod(shape) * kind.itemsize != entry.file_size - file.tell():
+                    raise ValueError(f"'{printable(entry.filename)}' does not hold what it says ({kind}, {shape})")
+
+
+_READ_SHAPE = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -148,9 +182,10 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
     beside = path.with_suffix(".json")
     if beside.is_file():
         try:
-            texts = json.loads(beside.read_text(encoding="utf-8"))
+            texts = parse_json(beside.read_bytes())
+            require(texts, {f"{key}?": [str] for key in TEXTS})
             values.update({key: texts[key] for key in TEXTS if key in texts})
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"'{printable(beside)}' is not readable as JSON: {error}. Write it again or remove it."
             ) from error

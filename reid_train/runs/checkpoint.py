@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reid_data.errors import InputError
 from reid_data.files import printable, write_atomic, writing
+from reid_data.shapes import parse_json
 from reid_data.tensors import read_header, read_tensors
 
 MODEL_FILE = "model.safetensors"
@@ -43,7 +44,7 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _ours(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     try:
-        return dict(json.loads(metadata[METADATA_KEY]))
+        return dict(parse_json(metadata[METADATA_KEY]))
     except KeyError as error:
         raise InputError(f"'{printable(path)}' is no model of this tool: its metadata have no {error}.") from error
     except (ValueError, TypeError) as error:

@@ -1,5 +1,6 @@
 """The manifest: torn tails, resumption, differences."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,15 @@ from reid_data.manifest import (
 )
 
 
+def image_row(number: int) -> dict[str, object]:
+    return {"row": "image", "name": f"{number}\udcff.jpg", "split": "query", "pid": number, "camid": 1}
+
+
 def written(root: Path) -> bytes:
     start_manifest(root, make_header(Form("composite", 1, {}), {"seed": 0}), [{"row": "plate", "source": "a"}])
     with ManifestWriter(root, len((root / MANIFEST_FILE).read_bytes())) as manifest:
         for number in range(3):
-            manifest.append({"row": "image", "name": f"{number}\udcff.jpg"})
+            manifest.append(image_row(number))
     return (root / MANIFEST_FILE).read_bytes()
 
 
@@ -37,7 +42,7 @@ def test_rows_come_back_in_order_names_that_are_not_utf8_included(tmp_path: Path
 def test_torn_anywhere_it_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     whole = written(tmp_path)
     header = whole.index(b"\n") + 1
-    rows = [{"row": "plate", "source": "a"}, *({"row": "image", "name": f"{n}\udcff.jpg"} for n in range(3))]
+    rows = [{"row": "plate", "source": "a"}, *map(image_row, range(3))]
     for length in range(header, len(whole)):
         (tmp_path / MANIFEST_FILE).write_bytes(whole[:length])
         manifest = read_manifest(tmp_path)
@@ -77,3 +82,37 @@ def test_rows_are_one_ascii_line() -> None:
     assert line.count(b"\n") == 1
     assert line.isascii()
     assert line.index(b'"a"') < line.index(b'"b"')
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"name": None}, "name is null"),
+        ({"name": 5}, "name is 5"),
+        ({"name": ["x"]}, "name is"),
+        ({"name": "a\0b.jpg"}, "expected the name of a file"),
+        ({"name": ""}, "expected the name of a file"),
+        ({"name": "../b.jpg"}, "outside the set"),
+        ({"name": "/etc/passwd"}, "outside the set"),
+        ({"pid": "7"}, 'pid is "7", expected a whole number'),
+        ({"pid": True}, "pid is true"),
+        ({"camid": 2**63}, "camid is 9223372036854775808"),
+        ({"split": "test"}, 'split is "test", expected one of gallery, query, train'),
+        ({"sha256": []}, "sha256 is [], expected text or nothing"),
+        ({"mask_quality": "good"}, 'mask_quality is "good", expected a number or nothing'),
+        ({"row": ["image"]}, "row is"),
+    ],
+)
+def test_a_row_of_a_wrong_shape_is_named(tmp_path: Path, damage: dict[str, object], says: str) -> None:
+    start_manifest(tmp_path, make_header(Form("composite", 1, {}), {}), [image_row(1), {**image_row(2), **damage}])
+    with pytest.raises(InputError, match=f"is damaged: line 3: .*{re.escape(says)}"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("line", [b"{}", b"[]", b"null", b"not JSON", b"[" * 100_000, b'{"row": "image"}', b"\xff"])
+def test_a_damaged_line_between_whole_ones_is_no_end(tmp_path: Path, line: bytes) -> None:
+    start_manifest(tmp_path, make_header(Form("composite", 1, {}), {}), [image_row(1)])
+    with open(tmp_path / MANIFEST_FILE, "ab") as file:
+        file.write(line + b"\n" + encode_row(image_row(2)))
+    with pytest.raises(InputError, match="is damaged: line 3"):
+        read_manifest(tmp_path)

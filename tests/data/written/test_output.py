@@ -86,6 +86,15 @@ def test_a_finished_set_says_what_it_is(tmp_path: Path) -> None:
     assert "| query | 4 |" in (tmp_path / "out" / "README.md").read_text()
 
 
+@pytest.mark.parametrize("card", ["", "{", "[]", '{"schema": "reid-dataset/1"}', "[" * 100_000])
+def test_a_damaged_card_finishes_nothing_and_is_written_again(tmp_path: Path, card: str) -> None:
+    write(tmp_path / "out")
+    whole = tree(tmp_path / "out")
+    (tmp_path / "out" / "dataset.json").write_text(card)
+    assert write(tmp_path / "out") == 0, "the images are there"
+    assert tree(tmp_path / "out") == whole
+
+
 def test_killed_anywhere_the_next_call_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     write(tmp_path / "whole" / "out")
     whole, made, failpoint = tree(tmp_path / "whole" / "out"), set(), 1

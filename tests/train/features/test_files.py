@@ -2,6 +2,8 @@
 
 import json
 import struct
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from reid_data.errors import InputError, UsageError
 from reid_data.tensors import StoredRows
 from reid_train.evaluation.per_query import per_query_of, read_per_query, write_per_query
 from reid_train.evaluation.protocol import evaluate
-from reid_train.features.files import read_features, write_features
+from reid_train.features.files import NUMBERS, read_features, write_features
 
 
 def values(num_query=4, num_gallery=25, paths=True):
@@ -173,3 +175,53 @@ def test_other_npz_is_no_per_query_result(tmp_path):
     np.savez(tmp_path / "x.npz", path=np.array(["a"]), ap=np.ones(2))
     with pytest.raises(InputError, match="is no per-query result: missing pid"):
         read_per_query(tmp_path / "x.npz")
+
+
+def array(kind: str, shape: str, data: bytes = b"") -> bytes:
+    """An array as .npy says it, whatever there is of it."""
+    header = f"{{'descr': {kind}, 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\0" + struct.pack("<H", len(header)) + header.encode() + data
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (array("'<f4'", "(10000000000, 1000)"), "does not hold what it says"),
+        (array("'<f4'", "(-1, 4)", bytes(16)), "does not hold what it says|not a readable"),
+        (array("'<f4'", "()", bytes(4)), "is a single value; expected one for each image"),
+        (array("'<f4'", "(2, 2)", bytes(12)), "does not hold what it says"),
+        (array("[" * 50 + "'<f4'" + "]" * 50, "(1,)", bytes(4)), "not a readable"),
+        (b"hello", "not a readable"),
+        (b"", "not a readable"),
+    ],
+)
+def test_arrays_that_are_not_what_they_say_are_refused(tmp_path, content, says):
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key in NUMBERS:
+            archive.writestr(f"{key}.npy", content)
+    with pytest.raises(InputError, match=says):
+        read_features(path)
+
+
+def test_room_is_made_for_what_is_there_and_no_more(tmp_path, monkeypatch):
+    monkeypatch.setattr("reid_train.features.files.SMALL", 0)
+    path, size = tmp_path / "x.npz", 20_000_000
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("query_feats.npy", array("'<f4'", f"({size // 4}, 1)", bytes(size)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="are said to take 20 MB, at most"):
+            read_features(path)
+        assert tracemalloc.get_traced_memory()[1] < size / 10
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("texts", ["null", "[]", '{"query_paths": 7}', '{"query_paths": [[]]}', "[" * 100_000, "\xff"])
+def test_texts_of_a_wrong_shape_are_refused(tmp_path, texts):
+    path = tmp_path / "x.safetensors"
+    write_features(path, values())
+    path.with_suffix(".json").write_bytes(texts.encode("latin-1"))
+    with pytest.raises(InputError, match=r"x.json' is not readable as JSON"):
+        read_features(path)

@@ -185,7 +185,8 @@ def _write_sets(case: Case, data: Path, folder: Path) -> None:
                 write_image(target, picture)
     header = make_header(Form("composite", 1, {}), {"foreground": "market", "background": "duke", "min_quality": 0.7})
     rows = [
-        {"row": "image", "name": image_name(case.text, row), "split": split, "status": status, "mask_quality": quality}
+        {"row": "image", "name": image_name(case.text, row), "split": split, "pid": row, "camid": 1}
+        | {"status": status, "mask_quality": quality}
         for row, (split, status, quality) in enumerate(
             [("train", "ok", 0.9), ("train", "dropped", 0.3), ("query", "flagged", 0.6), ("gallery", "ok", 0.72)]
         )
