@@ -132,7 +132,7 @@ def test_a_dry_run_reads_the_schedule_file(call: Call, tmp_path: Path) -> None:
         (None, "no such file"),
         ("epoch,temperature\n1,0.1\n", "epoch 2 is missing"),
         ("epoch,temperature\n1,0.1\n2,0\n", "expected a number above 0"),
-        ("epoch,T\n1,0.1\n", "expected CSV columns"),
+        ("epoch,T\n1,0.1\n", "expected epoch,temperature"),
     ):
         if content is not None:
             (tmp_path / "t.csv").write_text(content)
