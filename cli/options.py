@@ -1,5 +1,6 @@
 """Option decorators that commands share, and the reading of what is typed in them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,19 @@ def limit_option(help_text: str) -> Decorator:
 
 
 def names_list(value: str | None) -> list[str]:
-    """`a,b , c` -> ["a", "b", "c"]."""
-    return [part.strip() for part in (value or "").split(",") if part.strip()]
+    """`a,b , c` -> ["a", "b", "c"]; a comma that belongs to a name stands behind a backslash."""
+    parts = [part.strip() for part in re.split(r"(?<!\\),", value or "")]
+    return [part.replace("\\,", ",") for part in parts if part]
+
+
+def set_names(value: str | None) -> list[str]:
+    """The sets of a list that has no unions; a plus may stand behind a backslash there, too, as `typed` writes it."""
+    return [name.replace("\\+", "+") for name in names_list(value)]
+
+
+def typed(name: str) -> str:
+    """A set's name as `--train` and `--test` take it, where a comma or a plus would stand between names."""
+    return re.sub(r"([,+])", r"\\\1", name)
 
 
 def choose(kind: str, got: str, choices: list[str]) -> str:

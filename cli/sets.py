@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from reid_data.errors import InputError, UsageError
 
-from .options import names_list
+from .options import set_names
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def training_sets(spec: str, data_root: Path, seed: int, limit: int | None) -> "
     from reid_train.training.batches import take_first, take_part
 
     sets = []
-    for entry in names_list(spec):
+    for entry in set_names(spec):
         name, colon, part = entry.rpartition(":")
         fraction = _fraction(part) if colon else None
         dataset = load_dataset(entry if fraction is None else name, data_root)
@@ -60,7 +60,7 @@ def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
     """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
     from reid_data.compose.views import load_test_set
 
-    sets = [load_test_set(entry, data_root) for entry in names_list(spec)]
+    sets = [load_test_set(entry, data_root) for entry in set_names(spec)]
     for dataset in sets:
         notice(dataset)
         if not dataset.query or not dataset.gallery:

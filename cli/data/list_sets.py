@@ -8,7 +8,7 @@ import click
 
 from reid_data.records import SPLITS
 
-from ..options import data_root_option, json_option
+from ..options import data_root_option, json_option, typed
 from ..tables import print_table
 from ..terminal import say
 
@@ -69,6 +69,9 @@ def _print_sets(rows: list[dict[str, Any]]) -> None:
         cameras = max(part["cameras"] for part in (train, query, gallery))
         counts = [f"{part['ids']:,}/{part['images']:,}" for part in (train, query, gallery)]
         ignored = sum(row["ignored"].values())
+        notes = [f"{ignored} files ignored"] if ignored else []
+        if typed(row["name"]) != row["name"]:
+            notes.append(f"for --train and --test: '{typed(row['name'])}'")
         table.append(
             [
                 row["name"],
@@ -76,7 +79,7 @@ def _print_sets(rows: list[dict[str, Any]]) -> None:
                 *counts,
                 str(cameras),
                 row["status"],
-                f"{ignored} files ignored" if ignored else "",
+                "; ".join(notes),
             ]
         )
     print_table(

@@ -11,7 +11,7 @@ from reid_data.errors import UsageError
 
 from ..errors import EXIT_FAILED_ITEMS
 from ..matrix_output import FORMATS, print_outlook, print_results, write_tables
-from ..options import data_root_option, dry_run_option, json_option, names_list, workers_option
+from ..options import data_root_option, dry_run_option, json_option, names_list, set_names, workers_option
 from ..sets import notice
 from ..settings import (
     collect_settings,
@@ -134,7 +134,7 @@ def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | 
         raise UsageError(f"--seeds {options['seeds']}: expected whole numbers, as in --seeds 0,1,2.") from error
     base = collect_settings({}, recipe_path(options["recipe"] or file.recipe), fixed)
     return make_plan(
-        names_list(train) or file.train or usual[0], names_list(tests) or file.test or usual[1], base, seeds, axes
+        names_list(train) or file.train or usual[0], set_names(tests) or file.test or usual[1], base, seeds, axes
     )
 
 

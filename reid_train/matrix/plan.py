@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from reid_data.errors import UsageError
-from reid_train.runs.matrix_document import row_name
+from reid_train.runs.matrix_document import row_name, split_union
 from reid_train.settings.train import TrainSettings, fields
 
 
@@ -95,9 +95,9 @@ def _check_axis(name: str, values: Sequence[Any]) -> None:
 
 
 def union_parts(text: str) -> tuple[Part, ...]:
-    """`market+composite:0.3` -> (Part("market"), Part("composite", 0.3)). Raises UsageError."""
+    """`market+composite:0.3` -> (Part("market"), Part("composite", 0.3)); `\\+` is a plus in a name. Raises UsageError."""
     parts = []
-    for piece in text.split("+"):
+    for piece in split_union(text):
         name, colon, share_text = piece.rpartition(":")
         if not colon:
             name, share_text = piece, "1"

@@ -14,7 +14,7 @@ from reid_train.report.bars import NUM_BINS, Histogram, bin_of, histogram
 from reid_train.report.evidence import Evidence
 from reid_train.report.pictures import image_folder, read_sheet, sheet_path
 from reid_train.report.sheet import Sheet, make_sheet
-from reid_train.runs.matrix_document import column_names
+from reid_train.runs.matrix_document import column_names, split_union
 
 STATUSES = ("ok", "flagged", "dropped", "failed")
 
@@ -38,7 +38,7 @@ def composite_cards(document: Mapping[str, Any]) -> dict[str, tuple[str, Mapping
     """The composite sets of a matrix: by card name, the name or path as typed, and the card."""
     found: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for row in document["trainings"]:
-        parts = row["train"].split("+")
+        parts = split_union(row["train"])
         for number, card in enumerate(row["sets"]):
             if card["kind"] == "composite":
                 typed = parts[number] if len(parts) == len(row["sets"]) else card["name"]

@@ -1,6 +1,7 @@
 """`results.json`, the document of a matrix: its place and its names, written, read and checked. What it holds: matrix/document."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,11 @@ def read_results(folder: Path) -> dict[str, Any]:
 def column_names(document: Mapping[str, Any]) -> list[str]:
     """The test sets as typed, in the order in which they were asked for."""
     return list(dict.fromkeys(cell["test"] for cell in document["cells"]))
+
+
+def split_union(train: str) -> list[str]:
+    """The parts of a row's training sets, `market+composite:0.3`, as typed; `\\+` is a plus in a name."""
+    return [part.replace("\\+", "+") for part in re.split(r"(?<!\\)\+", train)]
 
 
 def row_name(entry: Mapping[str, Any]) -> str:

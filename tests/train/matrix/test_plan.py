@@ -20,6 +20,7 @@ def test_plan_is_the_product_in_the_order_of_the_flags():
 
 
 def test_unions():
+    assert union_parts(r"a\+b+c\+:0.5") == (Part("a+b"), Part("c+", 0.5))
     assert union_parts("market+composite:0.3") == (Part("market"), Part("composite", 0.3))
     for text in ("", "a+", "a:0", "a:2", "a:x", "a+a"):
         with pytest.raises(UsageError):
