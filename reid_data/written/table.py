@@ -66,7 +66,7 @@ def _files_of_ours(root: Path, header: Row, differences: Callable[[Row, Row], li
     try:
         found, *rows = [parse_json(line) for line in (root / MASK_TABLE).read_bytes().splitlines()]
         require(found, {"row": frozenset({"header"}), "versions?": dict})
-        require(rows, [{"file?": file_name}], "row")
+        require(rows, [{"file?": str}], "row")
     except (OSError, ValueError) as error:
         raise EnvironmentFault(
             f"'{printable(root / MASK_TABLE)}' is damaged: {error}. Remove '{printable(root)}', or choose another --out."
@@ -76,4 +76,12 @@ def _files_of_ours(root: Path, header: Row, differences: Callable[[Row, Row], li
         raise EnvironmentFault(
             f"'{printable(root)}' holds masks made with other settings ({', '.join(different)}). Remove it, or choose another --out."
         )
-    return {row["file"] for row in rows if "file" in row}
+    return {row["file"] for row in rows if "file" in row and _is_inside(row["file"])}
+
+
+def _is_inside(name: str) -> bool:
+    try:
+        file_name(name)
+    except ValueError:
+        return False
+    return True
