@@ -3,12 +3,13 @@
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
 
 from reid_data.errors import EnvironmentFault
 from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sweep_temporary, write_atomic
 from reid_data.manifest import MASK_TABLE, Row
+from reid_data.shapes import file_name, parse_json, require
 from reid_data.written.claim import Claim
 
 
@@ -63,15 +64,24 @@ def _files_of_ours(root: Path, header: Row, differences: Callable[[Row, Row], li
             "Choose another --out."
         )
     try:
-        found, *rows = [json.loads(line) for line in (root / MASK_TABLE).read_bytes().splitlines()]
-        files = {str(row["file"]) for row in rows if "file" in row}
-        different = differences(found, header)
-    except (ValueError, TypeError, AttributeError) as error:
+        found, *rows = [parse_json(line) for line in (root / MASK_TABLE).read_bytes().splitlines()]
+        require(found, {"row": frozenset({"header"}), "versions?": dict})
+        require(rows, [{"file?": str}], "row")
+    except (OSError, ValueError) as error:
         raise EnvironmentFault(
-            f"'{printable(root / MASK_TABLE)}' is damaged. Remove '{printable(root)}', or choose another --out."
+            f"'{printable(root / MASK_TABLE)}' is damaged: {error}. Remove '{printable(root)}', or choose another --out."
         ) from error
+    different = differences(found, header)
     if different:
         raise EnvironmentFault(
             f"'{printable(root)}' holds masks made with other settings ({', '.join(different)}). Remove it, or choose another --out."
         )
-    return {name for name in files if ".." not in PurePosixPath(name).parts and not PurePosixPath(name).is_absolute()}
+    return {row["file"] for row in rows if "file" in row and _is_inside(row["file"])}
+
+
+def _is_inside(name: str) -> bool:
+    try:
+        file_name(name)
+    except ValueError:
+        return False
+    return True

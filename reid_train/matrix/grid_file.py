@@ -1,11 +1,11 @@
 """A grid as a TOML file, for `reid-train matrix --grid FILE`."""
 
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.shapes import parse_toml
 from reid_data.text_files import read_text
 from reid_train.settings.train import check_names
 
@@ -30,7 +30,7 @@ def read_grid(path: Path) -> Grid:
     value of the wrong kind.
     """
     try:
-        table = tomllib.loads(read_text(path))
+        table = parse_toml(read_text(path))
     except ValueError as error:
         raise InputError(f"the grid '{path}' cannot be read as TOML: {error}.") from error
     for key in table:

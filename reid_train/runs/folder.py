@@ -16,6 +16,7 @@ from typing import Any
 from reid_data.datasets.card import tool_version
 from reid_data.errors import InputError, UsageError
 from reid_data.files import AnyPath, printable, settings_digest, sha256_file, write_atomic, write_json
+from reid_data.shapes import parse_json, require
 from reid_train.runs.result import RunResult, read_result
 from reid_train.settings.setting import differences
 from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
@@ -23,6 +24,7 @@ from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"
 COSTS_FILE = "costs.json"
+_EPOCH = {"epoch": int, "effective_temperature": float}
 
 
 def run_of(place: AnyPath) -> Path:
@@ -159,12 +161,20 @@ def write_log(run_folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_log(run_folder: Path) -> list[dict[str, Any]]:
-    """The rows of `log.jsonl`; none if there is no such file."""
+    """The rows of `log.jsonl`; none if there is no such file. Raises InputError if it is damaged."""
+    path = run_folder / LOG_FILE
     try:
-        lines = (run_folder / LOG_FILE).read_text(encoding="ascii").splitlines()
+        rows = [parse_json(line) for line in path.read_text(encoding="ascii").splitlines()]
+        for number, row in enumerate(rows, 1):
+            require(row, {"event": str}, f"line {number}")
+            require(row, _EPOCH if row["event"] == "epoch" else dict, f"line {number}")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"'{printable(path)}' is damaged: {error}. Restore it, or remove the run's folder to train it anew."
+        ) from error
+    return rows
 
 
 def effective_temperatures(run_folder: Path) -> str:
@@ -178,7 +188,11 @@ def effective_temperatures(run_folder: Path) -> str:
 def add_costs(run_folder: Path, **costs: Any) -> None:
     """Put `costs` into `costs.json`, beside what is there."""
     path = run_folder / COSTS_FILE
-    old = json.loads(path.read_bytes()) if path.is_file() else {}
+    try:
+        old = parse_json(path.read_bytes())
+        require(old, dict)
+    except (OSError, ValueError):
+        old = {}  # none yet, or damaged: no result rests on them
     write_json(path, {**old, **costs})
 
 

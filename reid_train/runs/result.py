@@ -1,15 +1,21 @@
 """`RunResult`: what a run leaves behind, the contract between running and reporting."""
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError
 from reid_data.files import printable, write_json
+from reid_data.shapes import parse_json, require
 
 RESULT_FILE = "result.json"
 SCHEMA = "reid-result/1"
+_SHAPE = {
+    **{"name": str, "train_sets": [str], "train_key": str, "settings": dict, "settings_schema?": int},
+    **{"digests": {...: str}, "weights_sha256": str | None, "device_type": str, "norm": {...: [float]}},
+    **{"num_classes": int, "num_images": int, "training": {...: float | None}, "versions": {...: str}},
+    **{"unreadable": [dict], "tests": {...: {"unreadable": [dict]}}, "metrics": {...: {...: float | None}}},
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def read_result(run_folder: Path) -> RunResult | None:
     """The result of a run; None if it has none yet. Raises InputError if the file is damaged."""
     path = run_folder / RESULT_FILE
     try:
-        document = json.loads(path.read_bytes())
+        document = parse_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -65,4 +71,8 @@ def read_result(run_folder: Path) -> RunResult | None:
     known = {name: document[name] for name in names if name in document} if isinstance(document, dict) else {}
     if not known or document.get("schema") != SCHEMA or not {*names} - {"settings_schema"} <= {*known}:
         raise InputError(f'\'{printable(path)}\' is no result of this tool (expected "schema": "{SCHEMA}").')
+    try:
+        require(known, _SHAPE)
+    except ValueError as error:
+        raise InputError(f"'{printable(path)}' is damaged: {error}. Remove it and run the command again.") from error
     return RunResult(**known)

@@ -7,13 +7,13 @@ invalidates, its stage: `train` the training, `test` only the tests, `run` nothi
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.shapes import parse_toml
 from reid_data.text_files import read_text
 from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
 
@@ -363,7 +363,7 @@ def from_toml(path: Path, base: TrainSettings | None = None) -> TrainSettings:
     Keys may be written with `-` or `_`. Raises InputError for an unreadable file, UsageError for an unknown key.
     """
     try:
-        table = tomllib.loads(read_text(path))
+        table = parse_toml(read_text(path))
     except ValueError as error:
         raise InputError(f"the recipe '{path}' cannot be read as TOML: {error}.") from error
     return (base or TrainSettings()).replace(**{key.replace("-", "_"): value for key, value in table.items()})
