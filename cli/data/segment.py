@@ -102,5 +102,5 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
         raise UsageError("--out is the folder of the pictures itself. Give another.")
     records, others = list_crops(folder, target)
     if others:
-        say(f"Notice: passed over below '{printable(folder)}', no JPEG, PNG or BMP suffix: {others:,}")
+        say(f"Notice: passed over below '{printable(folder)}', no pictures: {others:,}")
     return records, target

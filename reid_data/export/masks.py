@@ -12,8 +12,9 @@ import numpy as np
 
 from reid_data.errors import InputError
 from reid_data.files import make_folder, printable, write_atomic
-from reid_data.images import SUFFIXES, encode_mask, encode_png
+from reid_data.formats import READ, names_a_picture
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
+from reid_data.images import encode_mask, encode_png
 from reid_data.manifest import MASK_TABLE, Form, differences, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import iou
@@ -44,7 +45,7 @@ COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
-    """A record per picture below `root`, sorted by path, and the number of files passed over because of their suffix.
+    """A record per picture below `root`, sorted by path, and the number of files passed over because they are no pictures.
 
     Hidden files and folders, `masks/` and `plates/` of `root` itself, `out` and other folders that this module wrote are
     left out. Raises InputError when there is no picture.
@@ -52,11 +53,11 @@ def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
     names, others = [], 0
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not _is_output(Path(parent, name), root, out))
-        pictures = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        pictures = [name for name in files if names_a_picture(Path(parent, name))]
         others += sum(not name.startswith(".") for name in files) - len(pictures)
         names += [PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix() for name in pictures]
     if not names:
-        raise InputError(f"no pictures below '{printable(root)}': expected files that end in {', '.join(SUFFIXES)}.")
+        raise InputError(f"no pictures below '{printable(root)}': expected {READ} files.")
     return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)], others
 
 
