@@ -142,7 +142,10 @@ HOSTILE = {
     "html": (b"<html><body>404</body></html>", "is not a JPEG"),
     "gif": (saved(Image.fromarray(random_image(5)), "GIF"), "is not a JPEG.*it is a GIF picture"),
     "avif": (b"\0\0\0\x20ftypavif" + bytes(40), "is not a JPEG.*it is an AVIF picture"),
-    "webp without its tail": (saved(Image.fromarray(random_image(5)), "WEBP")[:80], "damaged header: it is a WebP picture"),
+    "webp without its tail": (
+        saved(Image.fromarray(random_image(5)), "WEBP")[:80],
+        "damaged header: it is a WebP picture",
+    ),
     "tiff without its tail": (b"II*\0\x08\0\0\0" + bytes(4), "is not a JPEG.*it is a TIFF picture"),
     "float tiff": (saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "32 bits a pixel"),
     "webp bomb": (saved(Image.new("RGB", (16_000, 2_100)), "WEBP"), "16000x2100 pixels"),
