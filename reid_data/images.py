@@ -9,18 +9,18 @@ import stat
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from reid_data.errors import ImageError
 from reid_data.files import write_atomic
+from reid_data.formats import FORMATS, READ, described
 from reid_data.records import Record
 
 VERSIONS = {"resize": 1, "encoding": 1}  # resize; encode_jpeg, encode_mask, encode_png
 
-FORMATS = ("JPEG", "PNG", "BMP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 MAX_PIXELS = 32_000_000
 _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: what libjpeg decodes
+_BY_PILLOW = frozenset({"WEBP", "TIFF"})  # OpenCV reads them with other rules (alpha, orientation, 16 bits)
 _SKIPPED_SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # tables, comment, application data
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -55,16 +55,19 @@ def _open_without_waiting(path: str, flags: int) -> int:
 
 
 def decode_image(data: bytes) -> np.ndarray:
-    """Decode JPEG, PNG or BMP bytes to (H, W, 3) uint8 RGB, EXIF orientation applied.
+    """Decode JPEG, PNG, BMP, WebP or TIFF bytes to (H, W, 3) uint8 RGB, EXIF orientation applied.
 
-    The format is judged by content. Grey, palette, CMYK and 16-bit images become 8-bit RGB, transparency is dropped, an
-    animation gives its first frame. Raises ImageError for other formats, more than MAX_PIXELS, or damaged data.
+    The format is judged by content. Grey, palette, CMYK and 16-bit images become 8-bit RGB, transparency is dropped; an
+    animation gives its first frame, an MPO its first picture, a TIFF its first page. Raises ImageError for other formats,
+    more than MAX_PIXELS, or damaged data.
     """
     if not data:
         raise ImageError("is empty (0 bytes)")
     kind, width, height = _jpeg_header(data) or _any_header(data)
     if width * height > MAX_PIXELS:
         raise ImageError(f"is too large: {width}x{height} pixels, at most {MAX_PIXELS} are read")
+    if kind in _BY_PILLOW:
+        return np.ascontiguousarray(np.asarray(_pillow_picture(data, kind).convert("RGB")))
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -100,7 +103,24 @@ def _any_header(data: bytes) -> tuple[str | None, int, int]:
     except Image.DecompressionBombError as error:
         raise ImageError(f"is too large: {error}") from error
     except Exception as error:  # Pillow's header parsers raise many kinds on hostile bytes
-        raise ImageError(f"is not a {', '.join(FORMATS)} image (its content begins with {data[:12]!r})") from error
+        raise ImageError(f"is not a {READ} image, or one with a damaged header: it is {described(data)}") from error
+
+
+def _pillow_picture(data: bytes, kind: str | None) -> Image.Image:
+    """The first frame or page, upright, of bytes whose header was accepted; 16-bit grey comes as 8-bit."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+            file.load()
+            picture = ImageOps.exif_transpose(file)
+        if picture.mode.startswith("I;16"):
+            return Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
+        if picture.mode in ("I", "F"):
+            raise ImageError(f"is a {kind} picture with 32 bits a pixel; save it with 8 bits a channel")
+        return picture
+    except ImageError:
+        raise
+    except Exception as error:  # as in _any_header
+        raise ImageError(f"is truncated or damaged {kind} data") from error
 
 
 def read_image(path: str, root: str | None = None) -> np.ndarray:

@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from reid_data.errors import InputError
 from reid_data.files import printable
@@ -15,8 +16,10 @@ MAX_BYTES = 1 << 30
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
-def read_text(path: Path) -> str:
-    """The text of a file: UTF-8, with or without a byte order mark, or UTF-16 with one; other bytes come as surrogates.
+def read_text(path: Path, other_bytes: Literal["surrogateescape", "strict"] = "surrogateescape") -> str:
+    """The text of a file: UTF-8, with or without a byte order mark, or UTF-16 with one.
+
+    Other bytes, as names in older encodings have them, come as surrogates or, with `strict`, are an error.
 
     Raises InputError if the file cannot be read, is broken UTF-16, or holds zero bytes (no text, or UTF-16 without a mark).
     """
@@ -28,7 +31,7 @@ def read_text(path: Path) -> str:
         raise InputError(f"'{printable(path)}' cannot be read: {error.strerror}.") from error
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        text = data.decode(encoding, errors="strict" if encoding == "utf-16" else "surrogateescape")
+        text = data.decode(encoding, errors="strict" if encoding == "utf-16" else other_bytes)
     except UnicodeDecodeError as error:
         raise InputError(
             f"'{printable(path)}' is broken {encoding} at byte {error.start}; save it as UTF-8."

@@ -37,6 +37,11 @@ if TYPE_CHECKING:
     help="Soft masks, or cut-outs with transparency.",
 )
 @click.option(
+    "--keep-colour",
+    is_flag=True,
+    help="With --as rgba: leave the photograph's pixels in the file where it is transparent.",
+)
+@click.option(
     "--min-quality", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Below it: verdict low."
 )
 @click.option("--judge", is_flag=True, help="Quality also from the mirrored picture's mask; twice the time.")
@@ -61,6 +66,8 @@ def segment(
 
     records, target = _crops(source, data_root, out)
     segmenter = make_segmenter(options["segmenter"], options).adapted_to(records)
+    if options["keep_colour"] and kind != "rgba":
+        raise UsageError("--keep-colour is about cut-outs: give --as rgba with it.")
     if judge and segmenter.name == "precomputed":
         raise UsageError("--judge asks a segmenter twice; masks on disk answer once. Leave it out.")
     with Progress("masks") as progress:
@@ -68,7 +75,7 @@ def segment(
             records[: options["limit"]],
             target,
             segmenter,
-            ExportSettings(kind, min_quality, judge),
+            ExportSettings(kind, min_quality, judge, options["keep_colour"]),
             workers=default_workers() if options["workers"] is None else options["workers"],
             progress=progress,
         )
@@ -102,5 +109,5 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
         raise UsageError("--out is the folder of the pictures itself. Give another.")
     records, others = list_crops(folder, target)
     if others:
-        say(f"Notice: passed over below '{printable(folder)}', no JPEG, PNG or BMP suffix: {others:,}")
+        say(f"Notice: passed over below '{printable(folder)}', no pictures: {others:,}")
     return records, target

@@ -220,6 +220,15 @@ def _images(records: Sequence[Record], looks: Sequence[Look]) -> list[Finding]:
             "look at them",
         ),
     ]
+    kinds.append(
+        (
+            "other_format",
+            lambda look: look.format in ("WebP", "TIFF", "BMP"),
+            "in the format " + ", ".join(sorted({look.format for look in looks} & {"WebP", "TIFF", "BMP"})),
+            "they are read here, but many tools of the field pass them over",
+            "convert them to JPEG or PNG if another tool shall read them",
+        )
+    )
     for kind, is_kind, what, effect, remedy in kinds:
         found = [record for record, look in good if is_kind(look)]
         if found:

@@ -7,6 +7,7 @@ import numpy as np
 
 from reid_data.errors import ImageError
 from reid_data.files import sha256_bytes
+from reid_data.formats import picture_kind
 from reid_data.images import decode_image, read_bytes
 from reid_data.records import Record
 
@@ -17,6 +18,7 @@ HASH_ROWS, HASH_COLUMNS = 16, 8
 class Look:
     """One image. `brightness` mean luminance 0 to 255; `sharpness` variance of the Laplacian at 128x64; `fingerprint`
     a 128-bit difference hash (16 rows of 8 comparisons of horizontal neighbours). `fault` replaces all if unreadable.
+    `format` is what the first bytes say.
     """
 
     fault: str = ""
@@ -26,6 +28,7 @@ class Look:
     brightness: float = 0.0
     sharpness: float = 0.0
     fingerprint: bytes = b""
+    format: str = ""
 
 
 def look_at(record: Record) -> Look:
@@ -39,7 +42,16 @@ def look_at(record: Record) -> Look:
     crop = cv2.resize(grey, (64, 128), interpolation=cv2.INTER_AREA)
     sharpness = float(cv2.Laplacian(crop, cv2.CV_32F).var())
     height, width = grey.shape
-    return Look("", sha256_bytes(data), height, width, float(grey.mean()), sharpness, fingerprint(grey))
+    return Look(
+        "",
+        sha256_bytes(data),
+        height,
+        width,
+        float(grey.mean()),
+        sharpness,
+        fingerprint(grey),
+        picture_kind(data) or "",
+    )
 
 
 def fingerprint(grey: np.ndarray) -> bytes:

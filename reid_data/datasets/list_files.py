@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.datasets.spec import DatasetSpec, Ignored, Splits, empty_splits
-from reid_data.errors import EnvironmentFault, InputError
+from reid_data.errors import InputError
 from reid_data.files import printable
 from reid_data.records import Record
+from reid_data.text_files import read_text
 
 MSMT17_LISTS = {
     "train": ("list_train.txt", "list_val.txt"),
@@ -128,13 +129,9 @@ def _first_folder(root: Path, names: tuple[str, ...], spec: DatasetSpec) -> str:
 
 
 def _lines(path: Path, spec: DatasetSpec) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except FileNotFoundError as error:
-        raise InputError(f"'{printable(path)}' is missing: '{spec.name}' is split by its list files.") from error
-    except OSError as error:
-        raise EnvironmentFault(f"'{printable(path)}' cannot be read: {error.strerror}.") from error
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    if not path.is_file():
+        raise InputError(f"'{printable(path)}' is missing: '{spec.name}' is split by its list files.")
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
 
 
 def _sorted(records: list[Record]) -> list[Record]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from reid_data.datasets.spec import DatasetSpec, Ignored, Splits, empty_splits
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import printable
-from reid_data.images import SUFFIXES
+from reid_data.formats import names_a_picture
 from reid_data.records import Record
 
 
 def image_names(folder: Path) -> Iterator[tuple[str, bool]]:
-    """Sorted entries of a folder as (name, whether the name is that of an image); hidden entries are no images."""
+    """Sorted entries of a folder as (name, whether it is a picture, see `names_a_picture`); hidden entries are no images."""
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:
@@ -24,7 +24,7 @@ def image_names(folder: Path) -> Iterator[tuple[str, bool]]:
     except OSError as error:
         raise EnvironmentFault(f"the folder '{printable(folder)}' cannot be read: {error.strerror}.") from error
     for name in names:
-        yield name, name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        yield name, names_a_picture(folder / name)
 
 
 def read_named_files(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:

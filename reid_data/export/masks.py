@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from reid_data.compose.rim import VERSIONS as RIM_VERSIONS
+from reid_data.compose.rim import decontaminate
 from reid_data.errors import InputError
 from reid_data.files import AnyPath, make_folder, printable, write_atomic
-from reid_data.images import SUFFIXES, encode_mask, encode_png
+from reid_data.formats import READ, names_a_picture
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
+from reid_data.images import encode_mask, encode_png
 from reid_data.manifest import MASK_TABLE, Form, differences, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import iou
@@ -25,6 +28,7 @@ from reid_data.segment.precomputed import MASK_FOLDER
 from reid_data.segment.survey import batches_of, masked_batches
 from reid_data.written.table import TableOutput
 
+VERSIONS = {"cut-out": 2}  # cut_out: 1 was the photograph under the mask
 BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
 
 
@@ -32,11 +36,13 @@ BYTES_PER_IMAGE = {"alpha": 4_000, "rgba": 25_000}
 class ExportSettings:
     """`kind`: `alpha` (8-bit soft masks) or `rgba` (the picture with the mask as its transparency). Below `min_quality` a
     verdict is `low`; the file is written all the same. `mirror` also segments the mirrored picture: the agreement of the two
-    masks multiplies the quality, at twice the time."""
+    masks multiplies the quality, at twice the time. `keep_colour`: an `rgba` picture holds the photograph everywhere, also where
+    it is transparent, else see `cut_out`."""
 
     kind: str = "alpha"
     min_quality: float = 0.7
     mirror: bool = False
+    keep_colour: bool = False
 
 
 FORM = Form("segment", 1, asdict(ExportSettings()))
@@ -44,7 +50,7 @@ COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
-    """A record per picture below `root`, sorted by path, and the number of files passed over because of their suffix.
+    """A record per picture below `root`, sorted by path, and the number of files passed over because they are no pictures.
 
     Hidden files and folders, `masks/` and `plates/` of `root` itself, `out` and other folders that this module wrote are
     left out. Raises InputError when there is no picture.
@@ -52,11 +58,11 @@ def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
     names, others = [], 0
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not _is_output(Path(parent, name), root, out))
-        pictures = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        pictures = [name for name in files if names_a_picture(Path(parent, name))]
         others += sum(not name.startswith(".") for name in files) - len(pictures)
         names += [PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix() for name in pictures]
     if not names:
-        raise InputError(f"no pictures below '{printable(root)}': expected files that end in {', '.join(SUFFIXES)}.")
+        raise InputError(f"no pictures below '{printable(root)}': expected {READ} files.")
     return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)], others
 
 
@@ -106,6 +112,7 @@ def export_masks(
 def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Record]) -> dict[str, Any]:
     """What the files depend on; masks on disk may change, so they have no digest (but asking for it finds missing ones)."""
     digest = segmenter.digest(records)
+    cleaning = RIM_VERSIONS | VERSIONS if settings.kind == "rgba" and not settings.keep_colour else {}
     return {
         "row": "header",
         "command": "segment",
@@ -113,7 +120,7 @@ def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Re
         "segmenter_digest": digest if segmenter.cached else "",
         "settings_schema": FORM.schema,
         **asdict(settings),
-        **raised(MASK_VERSIONS | PERSON_VERSIONS | IMAGE_VERSIONS),
+        **raised(MASK_VERSIONS | PERSON_VERSIONS | IMAGE_VERSIONS | cleaning),
     }
 
 
@@ -175,7 +182,7 @@ def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agre
     if settings.kind == "alpha":
         data = encode_mask(one.alpha)
     else:
-        data = encode_png(np.dstack([one.image, np.rint(one.alpha * 255).astype(np.uint8)]))
+        data = encode_png(cut_out(one.image, one.alpha, keep_colour=settings.keep_colour))
     write_atomic(target, data)
     return {
         "row": "image",
@@ -186,3 +193,15 @@ def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agre
         "area": round(one.verdict.area, 4),
         "reasons": reasons,
     }
+
+
+def cut_out(image: np.ndarray, alpha: np.ndarray, *, keep_colour: bool = False) -> np.ndarray:
+    """(H, W, 4) uint8 of (H, W, 3) uint8 RGB and an (H, W) mask in [0, 1]: the rim in the person's own colours, 0 under alpha 0.
+
+    `keep_colour`: the image itself, whose background is then still in the file.
+    """
+    plane = np.rint(alpha * 255).astype(np.uint8)
+    if keep_colour:
+        return np.dstack([image, plane])
+    clean = np.rint(np.clip(decontaminate(image, alpha), 0, 255)).astype(np.uint8)
+    return np.dstack([np.where(plane[:, :, None] > 0, clean, 0).astype(np.uint8), plane])

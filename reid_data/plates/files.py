@@ -8,7 +8,8 @@ import numpy as np
 
 from reid_data.errors import ImageError, InputError
 from reid_data.files import printable
-from reid_data.images import SUFFIXES, decode_image, read_bytes
+from reid_data.formats import READ, names_a_picture
+from reid_data.images import decode_image, read_bytes
 
 VERSIONS = {"plate-fit": 1}  # fit_plate
 
@@ -43,10 +44,10 @@ def list_scenes(folder: str | os.PathLike[str]) -> list[str]:
         for parent, folders, names in os.walk(folder)
         if not os.path.basename(parent).startswith(".") or os.path.samefile(parent, folder)
         for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
+        if names_a_picture(os.path.join(parent, name))
     ]
     if not found:
-        raise InputError(f"no pictures ({', '.join(SUFFIXES)}) below '{printable(Path(folder))}'.")
+        raise InputError(f"no {READ} pictures below '{printable(Path(folder))}'.")
     return sorted(found, key=os.fsencode)
 
 

@@ -15,7 +15,8 @@ from scipy.io import loadmat
 
 from reid_data.errors import ImageError, InputError
 from reid_data.files import make_folder, printable, replacing, settings_digest, write_json
-from reid_data.images import SUFFIXES, read_image, read_mask
+from reid_data.formats import SUFFIXES
+from reid_data.images import read_image, read_mask
 from reid_data.manifest import raised
 from reid_data.masks import largest_part
 from reid_data.parallel import ordered_map

@@ -30,7 +30,7 @@ def read_grid(path: Path) -> Grid:
     value of the wrong kind.
     """
     try:
-        table = parse_toml(read_text(path))
+        table = parse_toml(read_text(path, "strict"))
     except ValueError as error:
         raise InputError(f"the grid '{path}' cannot be read as TOML: {error}.") from error
     for key in table:

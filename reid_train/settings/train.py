@@ -363,7 +363,7 @@ def from_toml(path: Path, base: TrainSettings | None = None) -> TrainSettings:
     Keys may be written with `-` or `_`. Raises InputError for an unreadable file, UsageError for an unknown key.
     """
     try:
-        table = parse_toml(read_text(path))
+        table = parse_toml(read_text(path, "strict"))
     except ValueError as error:
         raise InputError(f"the recipe '{path}' cannot be read as TOML: {error}.") from error
     return (base or TrainSettings()).replace(**{key.replace("-", "_"): value for key, value in table.items()})

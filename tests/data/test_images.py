@@ -16,6 +16,7 @@ from PIL import Image
 from reid_data import images
 from reid_data.errors import EnvironmentFault, ImageError
 from reid_data.files import TEMPORARY_PREFIX, replacing, sweep_temporary, write_atomic
+from reid_data.formats import names_a_picture
 from reid_data.images import (
     MAX_PIXELS,
     decode_image,
@@ -82,6 +83,38 @@ def test_every_pixel_kind_becomes_rgb(mode):
     assert decoded.dtype == np.uint8
 
 
+@pytest.mark.parametrize("kind", ["WEBP", "TIFF"])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_webp_and_tiff_decode_as_pillow_does(kind, mode):
+    data = saved(Image.fromarray(random_image(5)).convert(mode), kind)
+    expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    np.testing.assert_array_equal(decode_image(data), expected)
+
+
+def test_sixteen_bit_tiff_is_scaled():
+    data = saved(Image.fromarray(np.full((4, 3), 40_000, np.uint16)), "TIFF")
+    np.testing.assert_array_equal(decode_image(data), np.full((4, 3, 3), 40_000 >> 8, np.uint8))
+
+
+@pytest.mark.parametrize("kind", ["MPO", "TIFF", "WEBP"])
+def test_the_first_of_several_pictures_is_read(kind):
+    first, second = (Image.fromarray(np.full((16, 16, 3), value, np.uint8)) for value in (200, 20))
+    data = saved(first, kind, save_all=True, append_images=[second])
+    assert abs(int(decode_image(data).mean()) - 200) <= 2
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF"])
+def test_a_picture_is_known_by_its_content(tmp_path, kind):
+    for name in ("0001_c1", "picture.dat"):
+        (tmp_path / name).write_bytes(saved(Image.fromarray(random_image(5)), kind))
+        assert names_a_picture(tmp_path / name)
+    (tmp_path / ".hidden").write_bytes((tmp_path / "0001_c1").read_bytes())
+    (tmp_path / "readme.txt").write_text("BM, GIF and JPEG")
+    assert not names_a_picture(tmp_path / ".hidden")
+    assert not names_a_picture(tmp_path / "readme.txt")
+    assert not names_a_picture(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_exif_orientation_is_applied(orientation, kind):
@@ -107,8 +140,15 @@ def bomb() -> bytes:
 HOSTILE = {
     "empty": (b"", "empty"),
     "html": (b"<html><body>404</body></html>", "is not a JPEG"),
-    "webp": (saved(Image.fromarray(random_image(5)), "WEBP"), "is not a JPEG"),
-    "gif": (saved(Image.fromarray(random_image(5)), "GIF"), "is not a JPEG"),
+    "gif": (saved(Image.fromarray(random_image(5)), "GIF"), "is not a JPEG.*it is a GIF picture"),
+    "avif": (b"\0\0\0\x20ftypavif" + bytes(40), "is not a JPEG.*it is an AVIF picture"),
+    "webp without its tail": (
+        saved(Image.fromarray(random_image(5)), "WEBP")[:80],
+        "damaged header: it is a WebP picture",
+    ),
+    "tiff without its tail": (b"II*\0\x08\0\0\0" + bytes(4), "is not a JPEG.*it is a TIFF picture"),
+    "float tiff": (saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "32 bits a pixel"),
+    "webp bomb": (saved(Image.new("RGB", (16_000, 2_100)), "WEBP"), "16000x2100 pixels"),
     "truncated jpeg": (encode_jpeg(random_image(6), 95)[:300], "damaged|not a JPEG"),
     "jpeg without its tail": (encode_jpeg(random_image(6, (128, 64)), 95)[:-60], "truncated or damaged JPEG"),
     "png with damaged pixels": (

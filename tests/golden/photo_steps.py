@@ -13,6 +13,7 @@ from reid_data.compose.recipe import PAIRINGS, PlanSettings, make_plan
 from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.compose.settings import limit_records, num_plates
 from reid_data.compose.swap import BackgroundSwap
+from reid_data.export.masks import cut_out
 from reid_data.files import write_atomic
 from reid_data.images import encode_jpeg, encode_mask, encode_png, resize
 from reid_data.jpeg import usual_quality, written_quality
@@ -204,6 +205,17 @@ def rims(folder: Path) -> Any:
     )
 
 
+def cut_outs(folder: Path) -> Any:
+    return Near(
+        tuple(
+            cut_out(photograph(seed, size), alpha(seed, size, soft=soft)) / 255
+            for seed in SEEDS
+            for size in SIZES
+            for soft in (False, True)
+        )
+    )
+
+
 def rim_judges(folder: Path) -> Any:
     given = []
     for seed in SEEDS:
@@ -319,6 +331,7 @@ STEPS = {
     "sides": sides,
     "blend": blended,
     "rim": rims,
+    "cut-out": cut_outs,
     "rim-judges": rim_judges,
     "light": lights,
     "sharpness": sharpnesses,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -68,10 +69,29 @@ def test_masks_keep_the_folders_and_say_what_they_think(crops: Path, tmp_path: P
         assert mask.dtype == np.uint8
 
 
-def test_cut_outs_hold_the_picture_itself(crops: Path, tmp_path: Path) -> None:
+def test_cut_outs_hold_nothing_of_the_background(crops: Path, tmp_path: Path) -> None:
     move_masks(crops)
     out = tmp_path / "out"
     run("segment", crops, "--out", out, "--segmenter", "grabcut", "--as", "rgba", "--workers", 1)
+    cut = np.asarray(Image.open(out / "b" / "deep" / "three.png"))
+    assert cut.shape == (64, 32, 4)
+    clear = cut[..., 3] == 0
+    assert clear.any()
+    assert (cut[clear] == 0).all()
+    core = cv2.erode((cut[..., 3] > 240).astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    photograph = np.asarray(Image.open(crops / "b" / "deep" / "three.png"))
+    assert np.array_equal(cut[core][:, :3], photograph[core])
+
+
+def test_keep_colour_is_about_cut_outs(crops: Path, tmp_path: Path) -> None:
+    answer = run("segment", crops, "--out", tmp_path / "out", "--keep-colour")
+    assert "--as rgba" in str(answer.exception)
+
+
+def test_cut_outs_hold_the_picture_itself_where_asked(crops: Path, tmp_path: Path) -> None:
+    move_masks(crops)
+    out = tmp_path / "out"
+    run("segment", crops, "--out", out, "--segmenter", "grabcut", "--as", "rgba", "--keep-colour", "--workers", 1)
     cut = np.asarray(Image.open(out / "b" / "deep" / "three.png"))
     assert cut.shape == (64, 32, 4)
     assert np.array_equal(cut[..., :3], np.asarray(Image.open(crops / "b" / "deep" / "three.png")))

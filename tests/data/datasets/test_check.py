@@ -125,3 +125,34 @@ def test_fingerprint_survives_a_resize():
         ).sum()
         <= 3
     )
+
+
+def saved_as(path, suffix, kind):
+    """The picture at `path` in another format under another ending."""
+    from PIL import Image
+
+    Image.open(path).convert("RGB").save(path.with_suffix(suffix), kind)
+    path.unlink()
+
+
+def test_a_picture_of_another_suffix_or_none_is_there(clean):
+    before = load_dataset(f"{clean}/", clean.parent)
+    for index, path in enumerate(sorted(clean.rglob("*.jpg"))):
+        saved_as(path, *[(".webp", "WEBP"), (".tif", "TIFF"), (".jfif", "JPEG"), ("", "PNG")][index % 4])
+    after = load_dataset(f"{clean}/", clean.parent)
+    for split in ("train", "query", "gallery"):
+        assert sorted(map(key, after.split(split))) == sorted(map(key, before.split(split)))
+    assert kinds(clean) == ["other_format"]
+
+
+def key(record):
+    """Who and where."""
+    return record.stem, record.pid, record.camid
+
+
+def test_a_picture_that_is_not_read_is_a_fault(clean):
+    saved_as(clean / "query" / "0101_c1s1_000001_00.jpg", ".gif", "GIF")
+    findings, failed = check(load_dataset(f"{clean}/", clean.parent))
+    assert [(finding.kind, finding.severity) for finding in findings] == [("unreadable", "fault")]
+    assert failed[0][0] == "query/0101_c1s1_000001_00.gif"
+    assert "is a GIF picture" in failed[0][1]

@@ -162,6 +162,7 @@ EXPORT_WIRES = {
     "kind": Wire("rgba", ("header", "files")),
     "min_quality": Wire(0.9, ("header", "verdicts", "counts")),
     "mirror": Wire(True, ("header", "qualities", "verdicts", "counts", "reasons")),
+    "keep_colour": Wire(True, ("header", "files"), {"kind": "rgba"}),
 }
 
 
