@@ -128,7 +128,7 @@ def _differences(found: dict[str, Any], header: dict[str, Any]) -> list[str]:
     """What of an earlier call's header must be as in this one's, and is not."""
     compared = [{"settings_schema": 1} | FORM.defaults | row for row in (found, header)]
     different = [key for key in COMPARED if compared[0].get(key) != compared[1][key]]
-    return different + differences(*({"versions": row.get("versions", {})} for row in compared))
+    return different or differences(*({"versions": row.get("versions", {})} for row in compared))
 
 
 def _refuse_same_names(records: Sequence[Record]) -> None:

@@ -47,7 +47,7 @@ def list_scenes(folder: str | os.PathLike[str]) -> list[str]:
         if names_a_picture(os.path.join(parent, name))
     ]
     if not found:
-        raise InputError(f"no {READ} pictures below '{printable(Path(folder))}'.")
+        raise InputError(f"no pictures below '{printable(Path(folder))}': expected {READ} files.")
     return sorted(found, key=os.fsencode)
 
 

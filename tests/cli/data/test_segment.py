@@ -136,7 +136,7 @@ def test_masks_and_own_output_are_not_taken_for_pictures(crops: Path) -> None:
     for _ in range(2):
         result = run("segment", crops, "--out", out, "--segmenter", "grabcut", "--workers", 1)
         assert [row["name"] for row in table(out)[1:]] == ["a/one.png", "a/two.png", "b/deep/three.png", "four.png"]
-    assert "suffix: 1\n" in result.stderr
+    assert "no pictures: 1\n" in result.stderr
     other = crops.parent / "other"
     run("segment", crops, "--out", other, "--segmenter", "grabcut", "--workers", 1)
     assert len(table(other)) == 1 + 4, "the output of the first call lies in the folder"
