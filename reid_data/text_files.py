@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -52,7 +53,7 @@ def read_table(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, 
     with the line and the column, for a missing column, one named twice, and a row with too few or too many values.
     """
     text = read_text(path)
-    first = text.lstrip("\r\n").partition("\n")[0]
+    first = next((line for line in re.split(r"[\r\n]", text) if line.strip()), "")
     found = {
         mark: [name.strip().lower() for name in next(csv.reader([first], delimiter=mark), [])] for mark in DELIMITERS
     }

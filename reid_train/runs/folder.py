@@ -24,7 +24,7 @@ from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"
 COSTS_FILE = "costs.json"
-_EPOCH = {"epoch": int, "effective_temperature": float}
+_EPOCH = {"epoch": int, "effective_temperature?": float}
 
 
 def run_of(place: AnyPath) -> Path:
@@ -182,6 +182,8 @@ def effective_temperatures(run_folder: Path) -> str:
     rows = [row for row in read_log(run_folder) if row["event"] == "epoch"]
     if not rows:
         raise InputError(f"the run '{printable(run_folder)}' has no finished epoch.")
+    if any("effective_temperature" not in row for row in rows):
+        raise InputError(f"the log of the run '{printable(run_folder)}' tells no effective temperatures.")
     return "epoch,temperature\n" + "".join(f"{row['epoch']},{row['effective_temperature']!r}\n" for row in rows)
 
 

@@ -45,7 +45,7 @@ FORMS = {
         2,
         PLATES,
     ),
-    "segment": (EXPORT, 1, {"kind": "alpha", "min_quality": 0.7, "mirror": False}),
+    "segment": (EXPORT, 1, {"kind": "alpha", "min_quality": 0.7, "mirror": False, "keep_colour": False}),
     "synth": (SYNTH, 1, {"num_train": 700, "seed": 0}),
     "train-segmenter": (
         SEGMENTER,

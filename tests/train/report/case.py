@@ -86,7 +86,7 @@ def _write_run(case: Case, folder: Path, train: str, seed: int) -> None:
     versions = {"torch": "2", case.text: case.text}
     result = RunResult(
         folder.name, [train], "key", settings, {train: "0"}, None, "cpu", norm, 7, 70, {}, versions,
-        [{"set": case.text, "name": case.text, "reason": case.text}],
+        unreadable=[{"set": case.text, "name": case.text, "reason": case.text}],
     )  # fmt: skip
     write_result(folder, result)
     write_json(folder / "costs.json", {"train_seconds": 75.0, "device": case.text, "test_seconds_x": 2.0, "threads": 1})
