@@ -7,13 +7,14 @@ FORCE_COLOR, CLICOLOR_FORCE and CLICOLOR. Names are data: neither markup nor con
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from reid_data.files import printable
+from reid_data.records import TRANSPARENT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +51,12 @@ def console(stream: TextIO) -> "Console":
 def clean(text: str) -> str:
     """Lines with control characters, and bytes that are not UTF-8, as escapes."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def seen_through(reasons: Iterable[str]) -> str:
+    """How many pictures were left out because they are transparent, and the flag to use, as a part of a sentence; or nothing."""
+    number = sum(reason == TRANSPARENT for reason in reasons)
+    return f" ({number:,} with transparent pixels: --matte R,G,B reads them over that colour)" if number else ""
 
 
 def say(message: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import data_root_option, dry_run_option, json_option, seed_option, workers_option
+from ..options import data_root_option, dry_run_option, json_option, matte_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--out", default="", metavar="NAME", show_default="NAME-backgrounds", help="Below the data root, or a path."
 )
 @data_root_option
+@matte_option
 @click.option(
     "--from",
     "kind",
@@ -63,8 +64,10 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
     """
     from reid_data.parallel import default_workers
     from reid_data.plates.build import build_backgrounds
+    from reid_data.records import over_matte
 
     dataset, kind = _source(source, data_root, options["kind"], options["terms"])
+    dataset = over_matte(dataset, options["matte"])
     if dataset.card.notice:
         say(f"Notice: {dataset.card.notice}")
     settings = _settings(kind, options)

@@ -2,23 +2,27 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import data_root_option, json_option, workers_option
+from ..options import data_root_option, json_option, matte_option, workers_option
 from ..sets import notice
 from ..tables import print_table
 from ..terminal import Progress, say
+
+if TYPE_CHECKING:
+    from reid_data.records import Colour
 
 
 @click.command()
 @click.argument("name")
 @data_root_option
+@matte_option
 @workers_option
 @json_option
-def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int:
+def check(name: str, data_root: Path, matte: "Colour | None", workers: int | None, as_json: bool) -> int:
     """Decode every image of a set and name the faults that make training or scores wrong.
 
     Exit code 0: nothing wrong (notes are worth a look); 1: faults found.
@@ -33,7 +37,7 @@ def check(name: str, data_root: Path, workers: int | None, as_json: bool) -> int
     from reid_data.parallel import default_workers
     from reid_data.records import SPLITS, count_split
 
-    dataset = load_dataset(name, data_root)
+    dataset = load_dataset(name, data_root, matte)
     notice(dataset)
     with Progress(f"check {dataset.name}") as progress:
         findings, failed = check_set(dataset, default_workers() if workers is None else workers, progress)

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import data_root_option, dry_run_option, json_option, limit_option, seed_option, workers_option
+from ..options import (
+    data_root_option,
+    dry_run_option,
+    json_option,
+    limit_option,
+    matte_option,
+    seed_option,
+    workers_option,
+)
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, duration, say
+from ..terminal import Stages, duration, say, seen_through
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--bg", required=True, metavar="SET", help="Whose plates: a set's name or path.")
 @click.option("--out", default="composite", show_default=True, help="Name below the data root, or a path with a slash.")
 @data_root_option
+@matte_option
 @click.option(
     "--segmenter",
     default="small",
@@ -85,7 +94,7 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     from reid_data.parallel import default_workers
 
     settings = _settings(options)
-    people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
+    people, scenes = (load_dataset(name, data_root, options["matte"]) for name in (fg, bg))
     segmenter = make_segmenter(options["segmenter"], options).adapted_to(people.train)
     for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
         say(f"Notice: {notice}")
@@ -177,6 +186,8 @@ def _preview(
 
 
 def _print_built(built: "Built", *, as_json: bool) -> None:
+    from reid_data.manifest import read_manifest
+
     if as_json:
         result = {"path": str(built.root), "counts": built.counts, "plates": built.plates, "crops_tried": built.tried}
         click.echo(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))
@@ -191,4 +202,6 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
         else f"Wrote '{built.root}'."
     )
     if built.failed:
-        say(f"{built.failed:,} images could not be used; the reasons are in '{built.root / 'manifest.jsonl'}'.")
+        manifest = read_manifest(built.root)
+        glass = seen_through(row.get("reason", "") for row in manifest.rows) if manifest else ""
+        say(f"{built.failed:,} images could not be used{glass}; the reasons are in '{built.root / 'manifest.jsonl'}'.")

@@ -70,7 +70,7 @@ def ablate(
     changes = (*(f"{key}={value}" for key, value in size.settings.items()), *assignments)
     base = collect_settings({"weights": weights}, None, changes)
     sets = training_sets(train_set, data_root, base.seed, None)
-    tests = test_sets(test_set or train_set, data_root)
+    tests = test_sets(test_set or train_set, data_root, None)
     if len(sets) != 1 or len(tests) != 1:
         raise UsageError("ablate takes one --train set and one --test set.")
     numbers = _seeds(seeds)

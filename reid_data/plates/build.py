@@ -19,12 +19,12 @@ from reid_data.plates.crops import PLATE_VERSIONS, Plate, PlateBank, PlateSettin
 from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
 from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
 from reid_data.plates.sides import SPLIT_OF, background_sides
-from reid_data.records import SPLIT_FOLDERS, ReidDataset
+from reid_data.records import PLATE_SET, SPLIT_FOLDERS, ReidDataset, matte_row
 from reid_data.seeds import image_seed
 from reid_data.segment import SEGMENTERS, build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_data.written.output import Output
-from reid_data.written.readme import PLATE_SET, backgrounds_card, plate_counts, refusals
+from reid_data.written.readme import backgrounds_card, plate_counts, refusals
 
 SOURCES = ("crops", "scenes", "frames")
 BYTES_PER_PLATE = 60_000
@@ -108,6 +108,7 @@ def describe(source: ReidDataset, segmenter: Segmenter, settings: BackgroundSett
         "segmenter_digest": segmenter.digest(source.records if settings.source == "crops" else ()),
         "jpeg_quality": usual_quality(source.records),
         **flat(settings),
+        **matte_row(source),
         **raised(_versions(settings.source)),
     }
 

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from reid_data.errors import ImageError
-from reid_data.images import decode_image, luminance, read_bytes
+from reid_data.images import luminance, read_record
+from reid_data.records import Record
 
 ASPECT = 0.5  # width over height of a pedestrian crop
 HEIGHTS = (96, 512)
@@ -112,13 +113,13 @@ def store_size(piece: np.ndarray) -> np.ndarray:
     return cv2.resize(piece, (width, STORED), interpolation=cv2.INTER_AREA)
 
 
-def median_frame(paths: Sequence[str]) -> np.ndarray:
-    """The median over time of up to 49 frames of a fixed camera, spread evenly over `paths`: whatever moves is gone.
+def median_frame(records: Sequence[Record]) -> np.ndarray:
+    """The median over time of up to 49 frames of a fixed camera, spread evenly over `records`: whatever moves is gone.
 
     Frames of another size than the first readable one, and unreadable ones, are left out. Raises ImageError if fewer than
     three are left. Done in bands of rows, so that memory does not grow with the frames' number.
     """
-    chosen = [paths[index] for index in sorted({round(i) for i in np.linspace(0, len(paths) - 1, MAX_FRAMES)})]
+    chosen = [records[index] for index in sorted({round(i) for i in np.linspace(0, len(records) - 1, MAX_FRAMES)})]
     frames = list(_frames_alike(chosen))
     if len(frames) < 3:
         raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3")
@@ -128,11 +129,11 @@ def median_frame(paths: Sequence[str]) -> np.ndarray:
     return result
 
 
-def _frames_alike(paths: Sequence[str]) -> Iterator[np.ndarray]:
+def _frames_alike(records: Sequence[Record]) -> Iterator[np.ndarray]:
     size = None
-    for path in paths:
+    for record in records:
         try:
-            frame = decode_image(read_bytes(path))
+            frame = read_record(record)
         except ImageError:
             continue
         size = size or frame.shape

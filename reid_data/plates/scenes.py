@@ -121,7 +121,7 @@ def _cut_scene(search: Search, job: tuple[Record, str]) -> list[Piece]:
     record, side = job
     try:
         data = read_bytes(record.path, record.root)
-        picture = decode_image(data)
+        picture = decode_image(data, record.transparency)
     except ImageError as error:
         return [Piece(record, side, None, None, str(error))]
     size, sha = (picture.shape[0], picture.shape[1]), sha256_bytes(data)
@@ -138,7 +138,7 @@ def _cut_median(search: Search, job: tuple[list[Record], str, int]) -> list[Piec
     """Pieces of one half of the median of a camera's frames, `wanted` good ones if they can be found."""
     records, side, wanted = job
     try:
-        scene = median_frame([record.path for record in records])
+        scene = median_frame(records)
     except ImageError as error:
         return [Piece(records[0], side, None, None, f"camera {records[0].camid} {error}")]
     sha = sha256_bytes(scene.tobytes())

@@ -11,9 +11,9 @@ from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.errors import InputError
 from reid_data.files import cache_folder, only_writer, printable, sha256_bytes, sha256_file, write_atomic, write_json
 from reid_data.manifest import Manifest, Row, start_manifest
-from reid_data.records import SPLITS, ReidDataset, count_split
+from reid_data.records import PLATE_SET, SPLITS, ReidDataset, count_split
 from reid_data.written.output import README_FILE, set_of_rows
-from reid_data.written.readme import PLATE_SET, readme_text, removal_text
+from reid_data.written.readme import readme_text, removal_text
 from reid_data.written.verify import require_manifest
 
 

@@ -7,10 +7,7 @@ from typing import Any
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
 from reid_data.errors import InputError
 from reid_data.manifest import Manifest
-from reid_data.records import SPLITS, Card, ReidDataset
-
-PLATE_SET = "backgrounds"
-"""The kind of a background set, and the command that writes one."""
+from reid_data.records import PLATE_SET, SPLITS, Card, ReidDataset
 
 Counts = dict[str, dict[str, int]]
 

@@ -310,7 +310,7 @@ def plans(folder: Path) -> Any:
     ]
     settings = [PlanSettings(pairing=pairing, max_reuse=reuse, seed=7) for pairing in PAIRINGS for reuse in (1, 6)]
     plans = [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
-    return [[astuple(task) for task in plan] for plan in plans]
+    return [[(astuple(task.record)[:5], *astuple(task)[1:]) for task in plan] for plan in plans]
 
 
 STEPS = {
