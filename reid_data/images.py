@@ -20,6 +20,7 @@ from reid_data.transparency import may_be_transparent, png_alpha, seen
 VERSIONS = {"resize": 1, "encoding": 1}  # resize; encode_jpeg, encode_mask, encode_png
 
 MAX_PIXELS = 32_000_000
+LEAST_MAXIMUM = 64
 _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: what libjpeg decodes
 _BY_PILLOW = frozenset({"WEBP", "TIFF"})  # OpenCV reads them with other rules (alpha, orientation, 16 bits)
 _SKIPPED_SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # tables, comment, application data
@@ -151,15 +152,24 @@ def read_record(record: Record) -> np.ndarray:
 def read_mask(path: str) -> np.ndarray:
     """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency where that says anything.
 
-    Raises ImageError.
+    Raises ImageError, also for what is a picture or a map of labels: no mask that marks anybody stays below LEAST_MAXIMUM.
     """
     data = read_bytes(path)
-    plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
+    try:
+        plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
+    except cv2.error as error:
+        raise ImageError("is a damaged or enormous PNG") from error
     if plane is None or plane.dtype != np.uint8:
         raise ImageError("is not a readable 8-bit PNG mask")
     if plane.ndim == 3:
         seen_through = plane.shape[2] == 4 and plane[..., 3].min() < 255
-        plane = plane[..., 3] if seen_through else cv2.cvtColor(plane[..., :3], cv2.COLOR_BGR2GRAY)
+        if not seen_through and (plane[..., :3] != plane[..., :1]).any():
+            raise ImageError("is a picture in colours: a mask is grey, from 0 (background) to 255 (the person)")
+        plane = plane[..., 3] if seen_through else plane[..., 0]
+    highest = int(plane.max())
+    if 0 < highest < LEAST_MAXIMUM:
+        remedy = "multiply it by 255" if highest == 1 else "if they are labels, write 255 where the person is"
+        raise ImageError(f"has no larger value than {highest}: expected 0 (background) to 255 (the person); {remedy}")
     return plane.astype(np.float32) / 255
 
 

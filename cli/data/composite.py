@@ -203,5 +203,8 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
     )
     if built.failed:
         manifest = read_manifest(built.root)
-        glass = seen_through(row.get("reason", "") for row in manifest.rows) if manifest else ""
+        failed = [row for row in manifest.rows if row.get("status") == "failed"] if manifest else []
+        glass = seen_through(row["reason"] for row in failed)
         say(f"{built.failed:,} images could not be used{glass}; the reasons are in '{built.root / 'manifest.jsonl'}'.")
+        for row in failed[:1]:
+            say(f"  the first: {row['source']} {row['reason']}")

@@ -87,17 +87,19 @@ def segment(
     else:
         counts = ", ".join(f"{verdict} {number:,}" for verdict, number in sorted(verdicts.items()))
         click.echo(f"{target}: {counts} (reasons in masks.jsonl)")
-    if glass := seen_through(_reasons(target)):
-        say(f"Pictures were left out{glass}.")
+    if verdicts["failed"]:
+        failed = _failed(target)
+        glass = seen_through(reason for _, reason in failed)
+        say(f"{verdicts['failed']:,} pictures could not be used{glass}; the first: {' '.join(failed[0])}")
     return EXIT_FAILED_ITEMS if verdicts["failed"] else 0
 
 
-def _reasons(target: Path) -> list[str]:
-    """The reasons of all pictures in the table that was just written."""
+def _failed(target: Path) -> list[tuple[str, str]]:
+    """The pictures that could not be used, and why, by the table that was just written."""
     from reid_data.manifest import MASK_TABLE
 
     rows = [json.loads(line) for line in (target / MASK_TABLE).read_text(encoding="ascii").splitlines()]
-    return [reason for row in rows for reason in row.get("reasons", ())]
+    return [(row["name"], row["reasons"][0]) for row in rows if row.get("verdict") == "failed"]
 
 
 def _crops(source: str, data_root: Path, out: Path | None, matte: "Colour | None") -> tuple[list["Record"], Path]:

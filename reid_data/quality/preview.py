@@ -84,7 +84,7 @@ def preview_composite(
         images=len(everything),
         dropped=round(sum(task.status == "dropped" for task in tasks) * share),
         plates=wanted,
-        seconds=round(seconds, 1),
+        seconds=round(seconds, 3),
         set_bytes=round(written * size + len(everything) * ROW_BYTES),
         cache_bytes=round(len(everything) * MASK_BYTES + (0 if is_plate_set(bg) else wanted * float(np.mean(kept)))),
     )

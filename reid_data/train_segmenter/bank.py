@@ -109,10 +109,6 @@ def own_photos(folder: Path) -> Iterator[Photo]:
             raise InputError(
                 f"the mask of '{printable(path)}' has another size: {alpha.shape}, expected {image.shape[:2]}."
             )
-        if 0 < alpha.max() < 2 / 255:
-            raise InputError(
-                f"the mask '{printable(mask_path)}' has no larger value than 1: expected 0 (background) to 255 (the person)."
-            )
         mask = alpha > 0.5
         yield Photo(path.stem, image, mask, [mask] if mask.any() else [])
 
