@@ -13,6 +13,8 @@ SPLITS = ("train", "query", "gallery")
 SPLIT_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 PLATE_SET = "backgrounds"
 """The kind of a background set: in its pictures alpha 0 marks what is invented."""
+SUBSET = "subset"
+"""The kind of a set that is a part of another."""
 JUNK_PID = -1
 DISTRACTOR_PID = 0
 

@@ -10,6 +10,7 @@ COMMANDS = {
     "stats": "stats",
     "check": "check",
     "import": "import_set",
+    "subset": "subset",
     "env": "env",
     "doctor": "doctor",
     "synth": "synth",

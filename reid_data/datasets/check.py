@@ -55,7 +55,7 @@ def check(
         *_missing_splits(dataset),
         *_counts(dataset),
         *_cameras(dataset),
-        *_unmatched_queries(dataset),
+        *unmatched_queries(dataset),
         *_identity_overlap(dataset),
         *_nobody(dataset),
         *_images(records, looks),
@@ -128,7 +128,8 @@ def _cameras(dataset: ReidDataset) -> list[Finding]:
     ]
 
 
-def _unmatched_queries(dataset: ReidDataset) -> list[Finding]:
+def unmatched_queries(dataset: ReidDataset) -> list[Finding]:
+    """Queries that nobody in the gallery can match from another camera."""
     cameras: dict[int, set[int]] = defaultdict(set)
     for record in dataset.gallery:
         cameras[record.pid].add(record.camid)
