@@ -47,6 +47,8 @@ def evaluate(
     """
     changes = {name: value for name, value in flags.items() if value is not None}
     if features is not None:
+        if matte is not None:
+            raise UsageError("--matte says how features are made: it cannot be combined with --features.")
         return _judge_file(features, out, run, test_spec, device, as_json, changes)
     tests = test_sets(test_spec, data_root, matte)
     if run is None or not tests or out is not None:

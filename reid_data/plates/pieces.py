@@ -120,21 +120,25 @@ def median_frame(records: Sequence[Record]) -> np.ndarray:
     three are left. Done in bands of rows, so that memory does not grow with the frames' number.
     """
     chosen = [records[index] for index in sorted({round(i) for i in np.linspace(0, len(records) - 1, MAX_FRAMES)})]
-    frames = list(_frames_alike(chosen))
+    faults: list[str] = []
+    frames = list(_frames_alike(chosen, faults))
     if len(frames) < 3:
-        raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3")
+        lost = f"; {len(faults)} cannot be read, the first: {faults[0]}" if faults else ""
+        raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3{lost}")
     result = np.empty_like(frames[0])
     for top in range(0, result.shape[0], 64):
         result[top : top + 64] = np.median(np.stack([frame[top : top + 64] for frame in frames]), axis=0)
     return result
 
 
-def _frames_alike(records: Sequence[Record]) -> Iterator[np.ndarray]:
+def _frames_alike(records: Sequence[Record], faults: list[str]) -> Iterator[np.ndarray]:
+    """Frames of the first one's size; why others cannot be read is added to `faults`."""
     size = None
     for record in records:
         try:
             frame = read_record(record)
-        except ImageError:
+        except ImageError as error:
+            faults.append(f"{record.name} {error}")
             continue
         size = size or frame.shape
         if frame.shape == size:

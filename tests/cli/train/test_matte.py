@@ -97,6 +97,7 @@ def test_tests_of_a_run_that_knows_no_matte(call: Call, data_root: Path) -> None
     assert call("evaluate", "run", "--test", "glass,laid", *GREY, "--device", "cpu")[0] == 0
     result = json.loads(Path("runs/run/result.json").read_text())
     assert result["metrics"]["glass"] == result["metrics"]["laid"]
+    assert "--matte says how features are made" in call("evaluate", "--features", "none.npz", *GREY)[2]
     kept = result["tests"]["glass"]["test_key"]
     assert call("evaluate", "run", "--test", "glass", "--matte", "0,0,0", "--device", "cpu")[0] == 0
     assert json.loads(Path("runs/run/result.json").read_text())["tests"]["glass"]["test_key"] != kept
@@ -106,6 +107,17 @@ def test_tests_of_a_run_that_knows_no_matte(call: Call, data_root: Path) -> None
     assert (
         call("rank", "run", "--features", "glass.npz", "--images", str(data_root / "glass"), "--out", "a.png")[0] == 0
     )
+
+
+def test_matrix_and_ablate_take_it_as_a_setting(call: Call) -> None:
+    settings = [part for name, value in zip(SMALL[:-4:2], SMALL[1:-4:2]) for part in ("--set", f"{name[2:]}={value}")]
+    shared = ("--device", "cpu", "--dry-run", "--json")
+    keys = [
+        json.loads(call("matrix", "--train", "glass", "--test", "glass", *settings, *more, *shared)[1])
+        for more in (GREY, ("--set", "matte=10,200,60"), ())
+    ]
+    assert keys[0] == keys[1] != keys[2]
+    assert call("ablate", "temperature", "--train", "glass", *GREY, *settings, "--dry-run")[0] == 0
 
 
 def test_one_transparent_picture_among_others_is_left_out_and_said(call: Call, data_root: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -223,6 +223,8 @@ def test_the_median_over_time_removes_who_walks_past(tmp_path: Path) -> None:
     assert np.array_equal(scene, median_frame(frames))
     with pytest.raises(ImageError, match="has 1 frames"):
         median_frame(frames[:1])
+    with pytest.raises(ImageError, match=r"needs at least 3; 1 cannot be read, the first: 9\.png is empty"):
+        median_frame([frames[0], replace(frames[0], name="9.png")])
 
 
 def test_frames_give_each_side_its_half_of_the_view(tmp_path: Path) -> None:
