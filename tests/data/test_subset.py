@@ -246,6 +246,23 @@ def test_of_a_composite_the_people_behind_are_forgotten_too(people: ReidDataset,
     assert verify_set(tmp_path / "part").good
 
 
+@pytest.mark.parametrize("whole_behind", [True, False])
+def test_nobody_stands_before_a_plate_of_his_own(whole_behind: bool, tmp_path: Path) -> None:
+    whole = load_dataset(str(write_people_set(tmp_path / "many", num_ids=6, extras=False)), tmp_path)
+    part = make(whole, tmp_path / "part", cameras=(1, 2))
+    for picture in Path(whole.root, "masks").rglob("*.png"):
+        copy = tmp_path / "part" / picture.relative_to(whole.root)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(picture.read_bytes())
+    fg, bg = (part, whole) if whole_behind else (whole, part)
+    build_composite(fg, bg, tmp_path / "made", PrecomputedSegmenter(), CompositeSettings())
+    rows = [json.loads(line) for line in (tmp_path / "made" / "manifest.jsonl").read_text().splitlines()]
+    pids_behind = {row["source"]: row["pid"] for row in rows if row["row"] == "plate"}
+    images = [row for row in rows if row["row"] == "image"]
+    assert len(images) == len(whole.records)
+    assert not [row for row in images if pids_behind[row["background"]] == row["pid"]]
+
+
 def test_a_background_set_has_no_subset(people: ReidDataset, tmp_path: Path) -> None:
     build_backgrounds(people, tmp_path / "plates", PrecomputedSegmenter(), BackgroundSettings(num=4))
     with pytest.raises(UsageError, match="background set"):
