@@ -70,7 +70,7 @@ def subset(
 def _settings(cameras: str | None, ids: str, splits: str, seed: int) -> "SubsetSettings":
     from reid_data.export.subset import SubsetSettings, read_cameras, read_pids
 
-    listed = Path(ids).is_file() or "/" in ids
+    listed = ids not in ("all", "even", "odd") and (Path(ids).is_file() or "/" in ids)
     return SubsetSettings(
         cameras=() if cameras is None else read_cameras(cameras),
         ids="listed" if listed else ids,

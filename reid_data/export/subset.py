@@ -135,9 +135,12 @@ def choose_records(dataset: ReidDataset, settings: SubsetSettings) -> list[Recor
 def _require(what: str, wanted: Sequence[int], there: set[int], name: str) -> None:
     missing = sorted(set(wanted) - there)
     if missing:
-        shown = ", ".join(map(str, missing[:5])) + (" ..." if len(missing) > 5 else "")
-        some = ", ".join(map(str, sorted(there)[:12])) + (" ..." if len(there) > 12 else "")
-        raise InputError(f"'{name}' has no {what} {shown}. It has {some}.")
+        raise InputError(f"'{name}' has no {what} {_some(missing, 5)}. It has {_some(sorted(there), 12)}.")
+
+
+def _some(numbers: Sequence[int], most: int) -> str:
+    more = len(numbers) - most
+    return ", ".join(map(str, numbers[:most])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _chosen_people(people: Sequence[int], settings: SubsetSettings) -> Sequence[int]:

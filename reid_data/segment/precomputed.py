@@ -10,6 +10,7 @@ import numpy as np
 
 from reid_data.errors import ImageError, InputError
 from reid_data.files import printable
+from reid_data.formats import SUFFIXES
 from reid_data.images import read_bytes, read_mask
 from reid_data.masks import judge
 from reid_data.records import SPLIT_FOLDERS, Record
@@ -57,7 +58,7 @@ class PrecomputedSegmenter(PlainSegmenter):
     def _one(self, record: Record, image: np.ndarray) -> np.ndarray:
         path = self._find(record)
         if path is None:
-            raise ImageError(f"has no mask: expected '{_shown(self._places(record)[0], record)}'")
+            raise ImageError(self._missing(record))
         name = _shown(path, record)
         try:
             alpha = read_mask(path)
@@ -67,6 +68,14 @@ class PrecomputedSegmenter(PlainSegmenter):
             got, expected = "x".join(map(str, alpha.shape)), "x".join(map(str, image.shape[:2]))
             raise ImageError(f"its mask '{name}' is {got}, the image {expected} (height x width)")
         return alpha
+
+    def _missing(self, record: Record) -> str:
+        """Where the mask was expected, and the file of another kind that lies there, if one does."""
+        places = self._places(record)
+        others = (f"{os.path.splitext(place)[0]}{suffix}" for place in places for suffix in SUFFIXES)
+        other = next((path for path in others if os.path.lexists(path)), None)
+        found = "" if other is None else f"; '{_shown(other, record)}' is there, but a mask is an 8-bit PNG"
+        return f"has no mask: expected '{_shown(places[0], record)}'{found}"
 
     def _places(self, record: Record) -> list[str]:
         root = Path(self.roots.get(record.root) or os.path.join(record.root, MASK_FOLDER))

@@ -107,6 +107,8 @@ def test_ids_that_cannot_be_meant(ids: str) -> None:
 def test_what_is_not_in_the_set_is_said() -> None:
     with pytest.raises(InputError, match=r"has no camera 7\. It has 1, 2, 3"):
         choose_records(paper_set(), SubsetSettings(cameras=(1, 7)))
+    with pytest.raises(InputError, match=r"has no camera 4, 5, 6, 7, 8 and 999,991 more\."):
+        choose_records(paper_set(), SubsetSettings(cameras=read_cameras("1-999999")))
     with pytest.raises(InputError, match="has no pid 99"):
         choose_records(paper_set(), SubsetSettings(ids="listed", pids=(1, 99)))
     with pytest.raises(InputError, match="would be empty"):

@@ -48,6 +48,12 @@ def test_queries_that_nobody_can_match_are_said(root: Path) -> None:
     assert "Note: 4 of 4 queries have no gallery image of the same person from another camera" in made.stderr
 
 
+def test_a_file_called_even_is_not_meant(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    Path("even").write_text("3\n")
+    assert "2 people" in run(root, "subset", "market", "--ids", "even", "--out", "part").stderr
+
+
 def test_ids_of_a_file(root: Path) -> None:
     (root / "ids.txt").write_text("2 51\n")
     made = run(root, "subset", "market", "--ids", str(root / "ids.txt"), "--out", "two", "--splits", "train,query")

@@ -208,6 +208,10 @@ def test_what_is_no_mask_is_said_picture_by_picture(people: list[Record]) -> Non
         ),
     ]
     assert isinstance(found[4], Masked), "the others of the batch are as they were"
+    masks[0].with_suffix(".bmp").write_bytes(b"a mask")
+    (again,) = MaskCache(PrecomputedSegmenter()).masked(people[:1])
+    assert isinstance(again, Unusable)
+    assert again.reason.endswith("_00.bmp' is there, but a mask is an 8-bit PNG")
 
 
 def test_precomputed_names_a_mask_of_the_wrong_size(people: list[Record]) -> None:
