@@ -29,21 +29,29 @@ def png_alpha(data: bytes) -> np.ndarray | None:
         raise ImageError("is damaged PNG data") from error
     if plane is None:
         raise ImageError("is truncated or damaged PNG data")
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as header:
-        orientation, key = header.getexif().get(_ORIENTATION, 1), header.info.get("transparency")
-    if plane.ndim == 3:
-        alpha = plane[:, :, 3] if plane.shape[2] == 4 else None
-    else:
-        alpha = _of_grey(plane, key, depth=data[24]) if isinstance(key, int) else None
+    fourth = plane[:, :, 3] if plane.ndim == 3 and plane.shape[2] == 4 else None
+    alpha = _of_grey(data, plane) if plane.ndim == 2 else fourth
     if alpha is None:
         return None
-    turned = Image.fromarray(alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8))
-    turned.getexif()[_ORIENTATION] = orientation
+    alpha = alpha if alpha.dtype == np.uint8 else (alpha >> 8).astype(np.uint8)
+    return _upright(data, alpha) if b"eXIf" in data else alpha
+
+
+def _upright(data: bytes, alpha: np.ndarray) -> np.ndarray:
+    """Alpha turned as the picture's orientation tag says."""
+    turned = Image.fromarray(alpha)
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as header:
+        turned.getexif()[_ORIENTATION] = header.getexif().get(_ORIENTATION, 1)
     return np.asarray(ImageOps.exif_transpose(turned))
 
 
-def _of_grey(plane: np.ndarray, key: int, *, depth: int) -> np.ndarray:
-    """Alpha of a grey plane as OpenCV decodes it, of which one grey is transparent (PNG 11.3.2.1); OpenCV passes that over."""
+def _of_grey(data: bytes, plane: np.ndarray) -> np.ndarray | None:
+    """Alpha of a grey plane as OpenCV decodes it, if one grey is transparent (PNG 11.3.2.1), which OpenCV passes over."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as header:
+        key = header.info.get("transparency")
+    if not isinstance(key, int):
+        return None
+    depth = data[24]
     if depth in (2, 4):  # Pillow has scaled the key of one bit, as OpenCV the pixels
         key = key * 255 // ((1 << depth) - 1)
     return np.where(plane == key, 0, 255).astype(np.uint8)
