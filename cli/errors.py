@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -14,23 +15,24 @@ from .streams import guard_streams
 from .terminal import drawn, say, show_error
 
 EXIT_FAILED_ITEMS = 1
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
 
 
 def run(group: click.Group) -> None:
     """Run a click application.
 
-    Exit codes: 0 complete, 1 failed items, 2 usage, 3 input, 4 environment, 130 interrupted, 141 nobody reads the output.
+    Exit codes: 0 complete, 1 failed items, 2 usage, 3 input, 4 environment, 130 Ctrl-C, 143 SIGTERM, 141 nobody reads the output.
     """
     guard_streams()
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
-    except click.Abort:
+    except click.Abort as abort:
+        number = next(iter(abort.__cause__.args if abort.__cause__ else ()), signal.SIGINT)
         _stop(
             "interrupted",
             f"Stopped. What is finished is kept; the same command goes on from there:\n  {_this_command()}",
-            EXIT_INTERRUPTED,
+            EXIT_SIGNAL + number,
         )
     except click.ClickException as error:
         with suppress(EnvironmentFault):
