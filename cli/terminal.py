@@ -7,8 +7,9 @@ FORCE_COLOR, CLICOLOR_FORCE and CLICOLOR. Names are data: neither markup nor con
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -67,6 +68,14 @@ def say(message: str) -> None:
     from rich.text import Text
 
     _shown[-1].print(Text(clean(message)), soft_wrap=True)
+
+
+def tell_failed(failed: Sequence[tuple[str, str]], root: Path) -> None:
+    """How many pictures of a set written to `root` could not be used, each a (name, reason), and the first; nothing if none."""
+    if failed:
+        glass = seen_through(reason for _, reason in failed)
+        say(f"{len(failed):,} images could not be used{glass}; the reasons are in '{root / 'manifest.jsonl'}'.")
+        say(f"  the first: {' '.join(failed[0])}")
 
 
 def show_error(message: str, hint: str = "") -> None:

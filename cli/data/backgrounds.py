@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, dry_run_option, json_option, matte_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, say
+from ..terminal import Stages, say, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
@@ -91,7 +92,7 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
             progress=stages,
         )
     _print_built(built, as_json=options["as_json"])
-    return 0
+    return EXIT_FAILED_ITEMS if built.failed else 0
 
 
 def _source(source: str, data_root: Path, kind: str, terms: str) -> "tuple[ReidDataset, str]":
@@ -123,7 +124,8 @@ def _settings(kind: str, options: dict[str, Any]) -> "BackgroundSettings":
 def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
     if as_json:
         document = {"path": str(built.root), "plates": built.plates, "tried": built.tried, "rejected": built.rejected}
-        click.echo(json.dumps({**document, "was_finished": built.was_finished}, indent=2))
+        rest = {"failed": len(built.failed), "was_finished": built.was_finished}
+        click.echo(json.dumps({**document, **rest}, indent=2))
         return
     cameras = sorted({camid for side in built.plates.values() for camid in side})
     rows = [[f"camera {camid}", *(str(side.get(camid, 0)) for side in built.plates.values())] for camid in cameras]
@@ -133,3 +135,4 @@ def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
         click.echo(f"  refused {number:,}: {reason}")
     finished = "was finished already; --overwrite makes it anew."
     say(f"'{built.root}' {finished}" if built.was_finished else f"Wrote '{built.root}'.")
+    tell_failed(built.failed, built.root)

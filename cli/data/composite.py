@@ -19,7 +19,7 @@ from ..options import (
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, duration, say, seen_through
+from ..terminal import Stages, duration, say, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -175,14 +175,14 @@ def _preview(
     write_image(sheet, contact_sheet(strips))
     if options["as_json"]:
         click.echo(json.dumps({"sheet": str(sheet), "workers": workers, **asdict(plan)}, indent=2))
-        return 0
+        return EXIT_FAILED_ITEMS if plan.failed else 0
     click.echo(str(sheet))
     click.echo(
-        f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped), {plan.plates:,} plates, about "
-        f"{duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, {plan.set_bytes / 1e6:,.0f} MB for the set and up "
-        f"to {plan.cache_bytes / 1e6:,.0f} MB of cache"
+        f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped, {plan.failed:,} unreadable), "
+        f"{plan.plates:,} plates, about {duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, "
+        f"{plan.set_bytes / 1e6:,.0f} MB for the set and up to {plan.cache_bytes / 1e6:,.0f} MB of cache"
     )
-    return 0
+    return EXIT_FAILED_ITEMS if plan.failed else 0
 
 
 def _print_built(built: "Built", *, as_json: bool) -> None:
@@ -204,7 +204,4 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
     if built.failed:
         manifest = read_manifest(built.root)
         failed = [row for row in manifest.rows if row.get("status") == "failed"] if manifest else []
-        glass = seen_through(row["reason"] for row in failed)
-        say(f"{built.failed:,} images could not be used{glass}; the reasons are in '{built.root / 'manifest.jsonl'}'.")
-        for row in failed[:1]:
-            say(f"  the first: {row['source']} {row['reason']}")
+        tell_failed([(row["source"], row["reason"]) for row in failed], built.root)

@@ -113,17 +113,17 @@ def store_size(piece: np.ndarray) -> np.ndarray:
     return cv2.resize(piece, (width, STORED), interpolation=cv2.INTER_AREA)
 
 
-def median_frame(records: Sequence[Record]) -> np.ndarray:
+def median_frame(records: Sequence[Record], faults: list[tuple[Record, str]]) -> np.ndarray:
     """The median over time of up to 49 frames of a fixed camera, spread evenly over `records`: whatever moves is gone.
 
-    Frames of another size than the first readable one, and unreadable ones, are left out. Raises ImageError if fewer than
-    three are left. Done in bands of rows, so that memory does not grow with the frames' number.
+    Frames of another size than the first readable one, and unreadable ones, are left out; the latter, and why, are added to
+    `faults`. Raises ImageError if fewer than three are left. Done in bands of rows, so that memory does not grow with the
+    frames' number.
     """
     chosen = [records[index] for index in sorted({round(i) for i in np.linspace(0, len(records) - 1, MAX_FRAMES)})]
-    faults: list[str] = []
     frames = list(_frames_alike(chosen, faults))
     if len(frames) < 3:
-        lost = f"; {len(faults)} cannot be read, the first: {faults[0]}" if faults else ""
+        lost = f"; {len(faults)} cannot be read, the first: {faults[0][0].name} {faults[0][1]}" if faults else ""
         raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3{lost}")
     result = np.empty_like(frames[0])
     for top in range(0, result.shape[0], 64):
@@ -131,14 +131,14 @@ def median_frame(records: Sequence[Record]) -> np.ndarray:
     return result
 
 
-def _frames_alike(records: Sequence[Record], faults: list[str]) -> Iterator[np.ndarray]:
+def _frames_alike(records: Sequence[Record], faults: list[tuple[Record, str]]) -> Iterator[np.ndarray]:
     """Frames of the first one's size; why others cannot be read is added to `faults`."""
     size = None
     for record in records:
         try:
             frame = read_record(record)
         except ImageError as error:
-            faults.append(f"{record.name} {error}")
+            faults.append((record, str(error)))
             continue
         size = size or frame.shape
         if frame.shape == size:

@@ -88,9 +88,14 @@ def plate_counts(manifest: Manifest) -> dict[str, dict[int, int]]:
 
 
 def refusals(manifest: Manifest) -> dict[str, int]:
-    """Why pieces gave no plate of a background set: reason (numbers as N) -> how many, the most frequent first."""
-    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row.get("reason", "")) for row in manifest.of_kind("plate"))
+    """Why pieces gave no plate of a background set: reason (without its numbers) -> how many, the most frequent first."""
+    reasons = Counter(_without_numbers(row.get("reason", "")) for row in manifest.of_kind("plate"))
     return dict(reasons.most_common())
+
+
+def _without_numbers(reason: str) -> str:
+    """Sizes as "width x height", other numbers as N."""
+    return re.sub(r"\d[\d.]*", "N", re.sub(r"\b\d+ ?x ?\d+\b", "width x height", reason))
 
 
 def data_card(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
