@@ -2,44 +2,54 @@
 
 import json
 import os
+import signal
 import sys
+from contextlib import suppress
 
 import click
 
-from reid_data.errors import ReidError
+from reid_data.errors import EnvironmentFault, ReidError
 from reid_data.files import printable
 
+from .streams import guard_streams
 from .terminal import drawn, say, show_error
 
 EXIT_FAILED_ITEMS = 1
-EXIT_INTERRUPTED = 130
+EXIT_SIGNAL = 128
 
 
 def run(group: click.Group) -> None:
-    """Run a click application; exit codes: 0 complete, 1 failed items, 2 usage, 3 input, 4 environment, 130 interrupted."""
+    """Run a click application.
+
+    Exit codes: 0 complete, 1 failed items, 2 usage, 3 input, 4 environment, 130 Ctrl-C, 143 SIGTERM, 141 nobody reads the output.
+    """
+    guard_streams()
     try:
         code = group.main(standalone_mode=False)
-    except click.Abort:
+        sys.stdout.flush()
+    except click.Abort as abort:
+        number = next(iter(abort.__cause__.args if abort.__cause__ else ()), signal.SIGINT)
         _stop(
             "interrupted",
             f"Stopped. What is finished is kept; the same command goes on from there:\n  {_this_command()}",
-            EXIT_INTERRUPTED,
+            EXIT_SIGNAL + number,
         )
     except click.ClickException as error:
-        _show_usage(error)
+        with suppress(EnvironmentFault):
+            _show_usage(error)
         sys.exit(error.exit_code)
     except ReidError as error:
         _stop(type(error).__name__, str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _stop(kind: str, message: str, code: int) -> None:
+    """Say it, and end; where a stream cannot take the words, the code has to do."""
     if "--json" in sys.argv:
-        click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, indent=2))
-    (say if kind == "interrupted" else show_error)(message)
+        with suppress(EnvironmentFault):
+            click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, indent=2))
+    with suppress(EnvironmentFault):
+        (say if kind == "interrupted" else show_error)(message)
     sys.exit(code)
 
 

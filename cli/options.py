@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from reid_data.errors import unknown_name
+from reid_data.records import Colour, read_colour
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -27,6 +28,18 @@ workers_option = click.option(
     help="Processes (0 or 1: this one alone); never changes a result.",
 )
 seed_option = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+
+
+def _colour(_: click.Context, __: click.Parameter, value: str | None) -> Colour | None:
+    return None if value is None else read_colour(value)
+
+
+matte_option = click.option(
+    "--matte",
+    callback=_colour,
+    metavar="R,G,B",
+    help="Read pictures with transparent pixels over this colour, e.g. 255,255,255; without it they are refused.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 

@@ -13,7 +13,7 @@ from reid_data.errors import InputError
 from reid_data.files import printable
 
 from .errors import EXIT_FAILED_ITEMS
-from .terminal import Progress, say
+from .terminal import Progress, say, seen_through
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
@@ -104,7 +104,10 @@ def tell_unreadable(rows: list[dict[str, str]]) -> int:
     """Say that images were left out; the exit code."""
     if not rows:
         return 0
-    say(f"{len(rows)} images could not be read and were left out; the first: {rows[0]['name']} {rows[0]['reason']}")
+    glass = seen_through(row["reason"] for row in rows)
+    say(
+        f"{len(rows)} images could not be read and were left out{glass}; the first: {rows[0]['name']} {rows[0]['reason']}"
+    )
     return EXIT_FAILED_ITEMS
 
 

@@ -9,7 +9,7 @@ from .options import set_names
 from .terminal import say
 
 if TYPE_CHECKING:
-    from reid_data.records import ReidDataset
+    from reid_data.records import Colour, ReidDataset
 
 
 def output_path(out: str, data_root: Path) -> Path:
@@ -56,11 +56,11 @@ def _fraction(text: str) -> float | None:
     return value
 
 
-def test_sets(spec: str | None, data_root: Path) -> "list[ReidDataset]":
+def test_sets(spec: str | None, data_root: Path, matte: "Colour | None") -> "list[ReidDataset]":
     """The sets of `--test A,B@background`, loaded. Raises InputError for one without query or gallery."""
     from reid_data.compose.views import load_test_set
 
-    sets = [load_test_set(entry, data_root) for entry in set_names(spec)]
+    sets = [load_test_set(entry, data_root, matte) for entry in set_names(spec)]
     for dataset in sets:
         notice(dataset)
         if not dataset.query or not dataset.gallery:

@@ -7,13 +7,15 @@ FORCE_COLOR, CLICOLOR_FORCE and CLICOLOR. Names are data: neither markup nor con
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from reid_data.files import printable
+from reid_data.records import TRANSPARENT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,6 +54,12 @@ def clean(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def seen_through(reasons: Iterable[str]) -> str:
+    """How many pictures were left out because they are transparent, and the flag to use, as a part of a sentence; or nothing."""
+    number = sum(reason == TRANSPARENT for reason in reasons)
+    return f" ({number:,} with transparent pixels: --matte R,G,B reads them over that colour)" if number else ""
+
+
 def say(message: str) -> None:
     """One line for the person, on stderr, above a bar if there is one."""
     if not _shown:
@@ -60,6 +68,14 @@ def say(message: str) -> None:
     from rich.text import Text
 
     _shown[-1].print(Text(clean(message)), soft_wrap=True)
+
+
+def tell_failed(failed: Sequence[tuple[str, str]], root: Path) -> None:
+    """How many pictures of a set written to `root` could not be used, each a (name, reason), and the first; nothing if none."""
+    if failed:
+        glass = seen_through(reason for _, reason in failed)
+        say(f"{len(failed):,} images could not be used{glass}; the reasons are in '{root / 'manifest.jsonl'}'.")
+        say(f"  the first: {' '.join(failed[0])}")
 
 
 def show_error(message: str, hint: str = "") -> None:

@@ -11,7 +11,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,7 +56,8 @@ def replacing(target: Path) -> Iterator[Path]:
             f"cannot write '{printable(target)}': {error.strerror}. Free space or mend the rights."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that takes no writes removes nothing either; `sweep_temporary` comes by later
+            temporary.unlink(missing_ok=True)
     failpoint()
 
 

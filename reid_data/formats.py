@@ -9,6 +9,7 @@ SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".webp", "
 """Endings that are taken for a picture's without a look into the file."""
 
 SNIFFED = 32
+_ENDINGS = {"JPEG": ".jpg", "PNG": ".png", "BMP": ".bmp", "WebP": ".webp", "TIFF": ".tif"}
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -59,6 +60,18 @@ def described(data: bytes) -> str:
         if data[:64].lstrip().lower().startswith(start):
             return words
     return f"something that begins with {data[:12]!r}"
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """The ending of a picture's name, in small letters; of one without a usual ending that of what its first bytes say."""
+    ending = os.path.splitext(path)[1].lower()
+    if ending in SUFFIXES:
+        return ending
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return _ENDINGS.get(picture_kind(file.read(SNIFFED)) or "", ".jpg")
+    except OSError:
+        return ".jpg"
 
 
 def names_a_picture(path: str | os.PathLike[str]) -> bool:

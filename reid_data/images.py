@@ -14,11 +14,13 @@ from PIL import Image, ImageOps
 from reid_data.errors import ImageError
 from reid_data.files import write_atomic
 from reid_data.formats import FORMATS, READ, described
-from reid_data.records import Record
+from reid_data.records import Record, Transparency
+from reid_data.transparency import may_be_transparent, png_alpha, seen
 
 VERSIONS = {"resize": 1, "encoding": 1}  # resize; encode_jpeg, encode_mask, encode_png
 
 MAX_PIXELS = 32_000_000
+LEAST_MAXIMUM = 64
 _FRAME_HEADERS = frozenset({0xC0, 0xC1, 0xC2})  # baseline, extended, progressive: what libjpeg decodes
 _BY_PILLOW = frozenset({"WEBP", "TIFF"})  # OpenCV reads them with other rules (alpha, orientation, 16 bits)
 _SKIPPED_SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})  # tables, comment, application data
@@ -54,20 +56,29 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def decode_image(data: bytes) -> np.ndarray:
+def decode_image(data: bytes, transparency: Transparency = "refused") -> np.ndarray:
     """Decode JPEG, PNG, BMP, WebP or TIFF bytes to (H, W, 3) uint8 RGB, EXIF orientation applied.
 
-    The format is judged by content. Grey, palette, CMYK and 16-bit images become 8-bit RGB, transparency is dropped; an
-    animation gives its first frame, an MPO its first picture, a TIFF its first page. Raises ImageError for other formats,
-    more than MAX_PIXELS, or damaged data.
+    The format is judged by content. Grey, palette, CMYK and 16-bit images become 8-bit RGB; an animation gives its first
+    frame, an MPO its first picture, a TIFF its first page. `transparency`: what becomes of transparent pixels (see there).
+    Raises ImageError for other formats, more than MAX_PIXELS, damaged data, or a transparent picture that is refused.
     """
     if not data:
         raise ImageError("is empty (0 bytes)")
-    kind, width, height = _jpeg_header(data) or _any_header(data)
+    kind, width, height, see_through = _jpeg_header(data) or _any_header(data)
     if width * height > MAX_PIXELS:
         raise ImageError(f"is too large: {width}x{height} pixels, at most {MAX_PIXELS} are read")
     if kind in _BY_PILLOW:
-        return np.ascontiguousarray(np.asarray(_pillow_picture(data, kind).convert("RGB")))
+        picture = _pillow_picture(data, kind)
+        image = np.ascontiguousarray(np.asarray(picture.convert("RGB")))
+        return seen(image, np.asarray(picture.convert("RGBA"))[:, :, 3], transparency) if see_through else image
+    image = _by_opencv(data, kind)
+    if not see_through or transparency == "ignored":
+        return image
+    return seen(image, png_alpha(data) if kind == "PNG" else _bmp_alpha(data), transparency)
+
+
+def _by_opencv(data: bytes, kind: str | None) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
@@ -77,8 +88,12 @@ def decode_image(data: bytes) -> np.ndarray:
     return image
 
 
-def _jpeg_header(data: bytes) -> tuple[str, int, int] | None:
-    """("JPEG", width, height) from the frame header (ITU-T T.81, B.2.2), without opening the image.
+def _bmp_alpha(data: bytes) -> np.ndarray:
+    return np.asarray(_pillow_picture(data, "BMP").getchannel("A"))
+
+
+def _jpeg_header(data: bytes) -> tuple[str, int, int, bool] | None:
+    """("JPEG", width, height, False) from the frame header (ITU-T T.81, B.2.2), without opening the image.
 
     None for whatever is not an unbroken chain of segments up to that header: `_any_header` judges those.
     """
@@ -89,17 +104,18 @@ def _jpeg_header(data: bytes) -> tuple[str, int, int] | None:
         marker = data[at + 1]
         if marker in _FRAME_HEADERS:
             height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
-            return ("JPEG", width, height) if width and height else None
+            return ("JPEG", width, height, False) if width and height else None
         if marker not in _SKIPPED_SEGMENTS:
             return None
         at += 2 + int.from_bytes(data[at + 2 : at + 4])
     return None
 
 
-def _any_header(data: bytes) -> tuple[str | None, int, int]:
+def _any_header(data: bytes) -> tuple[str | None, int, int, bool]:
+    """Format, width and height, and whether it may be transparent."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as header:
-            return header.format, *header.size
+            return header.format, *header.size, may_be_transparent(header)
     except Image.DecompressionBombError as error:
         raise ImageError(f"is too large: {error}") from error
     except Exception as error:  # Pillow's header parsers raise many kinds on hostile bytes
@@ -123,28 +139,37 @@ def _pillow_picture(data: bytes, kind: str | None) -> Image.Image:
         raise ImageError(f"is truncated or damaged {kind} data") from error
 
 
-def read_image(path: str, root: str | None = None) -> np.ndarray:
+def read_image(path: str, root: str | None = None, transparency: Transparency = "refused") -> np.ndarray:
     """Read a file as (H, W, 3) uint8 RGB; see `read_bytes` and `decode_image` for what is refused."""
-    return decode_image(read_bytes(path, root))
+    return decode_image(read_bytes(path, root), transparency)
 
 
 def read_record(record: Record) -> np.ndarray:
     """Read a record's image as (H, W, 3) uint8 RGB; links out of the set's folder are refused."""
-    return read_image(record.path, record.root)
+    return read_image(record.path, record.root, record.transparency)
 
 
 def read_mask(path: str) -> np.ndarray:
     """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency where that says anything.
 
-    Raises ImageError.
+    Raises ImageError, also for what is a picture or a map of labels: no mask that marks anybody stays below LEAST_MAXIMUM.
     """
     data = read_bytes(path)
-    plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
+    try:
+        plane = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data[:4] == b"\x89PNG" else None
+    except cv2.error as error:
+        raise ImageError("is a damaged or enormous PNG") from error
     if plane is None or plane.dtype != np.uint8:
         raise ImageError("is not a readable 8-bit PNG mask")
     if plane.ndim == 3:
         seen_through = plane.shape[2] == 4 and plane[..., 3].min() < 255
-        plane = plane[..., 3] if seen_through else cv2.cvtColor(plane[..., :3], cv2.COLOR_BGR2GRAY)
+        if not seen_through and (plane[..., :3] != plane[..., :1]).any():
+            raise ImageError("is a picture in colours: a mask is grey, from 0 (background) to 255 (the person)")
+        plane = plane[..., 3] if seen_through else plane[..., 0]
+    highest = int(plane.max())
+    if 0 < highest < LEAST_MAXIMUM:
+        remedy = "multiply it by 255" if highest == 1 else "if they are labels, write 255 where the person is"
+        raise ImageError(f"has no larger value than {highest}: expected 0 (background) to 255 (the person); {remedy}")
     return plane.astype(np.float32) / 255
 
 

@@ -9,7 +9,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
@@ -17,6 +19,7 @@ from reid_data.errors import EnvironmentFault
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def default_workers() -> int:
@@ -41,13 +44,14 @@ def ordered_map(
     if workers <= 1:
         yield from map(function, items)
         return
-    context = multiprocessing.get_context("spawn" if sys.platform == "win32" else "forkserver")
+    context = _context()
     feed = iter(items)
     pool = ProcessPoolExecutor(workers, context, _start_worker, (function,))
     try:
         waiting: deque[Future[list[Result]]] = deque()
         for part in iter(lambda: list(islice(feed, chunk)), []):
-            waiting.append(pool.submit(_run_chunk, part))
+            with undisturbed():
+                waiting.append(pool.submit(_run_chunk, part))
             if len(waiting) >= 4 * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -59,6 +63,45 @@ def ordered_map(
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Answer Ctrl-C and SIGTERM after the block, not in it: an interrupted start of a process leaves a stray one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in STOPS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for one in came:
+            os.kill(os.getpid(), one)
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Programs started in the block never answer Ctrl-C, not even while their modules load: their parent does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """How workers are started: forked from a server, itself as deaf as they have to be."""
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    with deaf_children():
+        forkserver.ensure_running()
+    return multiprocessing.get_context("forkserver")
 
 
 _function: Callable[[Any], Any]

@@ -3,14 +3,28 @@
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
+
+from reid_data.errors import UsageError
 
 SPLITS = ("train", "query", "gallery")
 SPLIT_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+PLATE_SET = "backgrounds"
+"""The kind of a background set: in its pictures alpha 0 marks what is invented."""
+SUBSET = "subset"
+"""The kind of a set that is a part of another."""
 JUNK_PID = -1
 DISTRACTOR_PID = 0
+
+Colour = tuple[int, int, int]
+Transparency = Colour | Literal["refused", "ignored"]
+"""What becomes of transparent pixels: composed over a colour (R, G, B), the picture refused, or read as if they were opaque."""
+TRANSPARENT = "has transparent pixels: --matte R,G,B reads it over that colour"
+"""Why a picture is refused."""
+WHITE = (255, 255, 255)
+"""What lies behind transparent pictures on pages that only show them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +33,7 @@ class Record:
 
     `root` is the set's folder and `name` the path below it with forward slashes; `pid` is the identity (-1 junk: never
     scored; 0 a distractor: scored as a wrong match); `camid` the camera as the file name counts it; `split` one of
-    `SPLITS`.
+    `SPLITS`; `transparency` what becomes of the image's transparent pixels when it is read.
     """
 
     root: str
@@ -27,6 +41,7 @@ class Record:
     pid: int
     camid: int
     split: str
+    transparency: Transparency = "refused"
 
     @property
     def path(self) -> str:
@@ -37,6 +52,16 @@ class Record:
     def stem(self) -> str:
         """File name without folder and ending."""
         return PurePosixPath(self.name).stem
+
+    @property
+    def matte(self) -> Colour | None:
+        """The colour that its transparent pixels are composed over; None without one."""
+        return self.transparency if isinstance(self.transparency, tuple) else None
+
+    @property
+    def matte_mark(self) -> str:
+        """What is added to the name of a folder whose files are kept by the image's hash; empty without a matte."""
+        return "" if self.matte is None else "-over-{}-{}-{}".format(*self.matte)
 
 
 @dataclass(frozen=True)
@@ -83,6 +108,40 @@ class ReidDataset:
     def records(self) -> list[Record]:
         """All records: train, query, gallery."""
         return [*self.train, *self.query, *self.gallery]
+
+
+def read_colour(text: str) -> Colour:
+    """`255,255,255` -> (255, 255, 255). Raises UsageError."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) != 3 or not all(part.isdecimal() and len(part) <= 3 and int(part) <= 255 for part in parts):
+        raise UsageError(f"--matte '{text}': expected red, green and blue from 0 to 255, such as 255,255,255.")
+    red, green, blue = map(int, parts)
+    return red, green, blue
+
+
+def read_with(records: Iterable[Record], transparency: Transparency) -> list[Record]:
+    """The records, their transparent pixels to be read so."""
+    return [replace(record, transparency=transparency) for record in records]
+
+
+def over_matte(dataset: ReidDataset, colour: Colour | None) -> ReidDataset:
+    """The set, its transparent pictures to be read over `colour`; those that have a matte already, and plates, as they are."""
+    if colour is None or all(record.transparency != "refused" for record in dataset.records):
+        return dataset
+    train, query, gallery = (read_with(dataset.split(split), colour) for split in SPLITS)
+    return replace(dataset, train=train, query=query, gallery=gallery)
+
+
+def matte_text(records: Iterable[Record]) -> str:
+    """The mattes of some records, `255,255,255`; empty without any."""
+    mattes = sorted({record.matte for record in records if record.matte is not None})
+    return "; ".join("{},{},{}".format(*matte) for matte in mattes)
+
+
+def matte_row(*datasets: ReidDataset) -> dict[str, str]:
+    """What a derived set's settings say of the colour that transparent pictures were read over: {"matte": "R,G,B"}; {} without."""
+    text = matte_text([record for dataset in datasets for record in dataset.records])
+    return {"matte": text} if text else {}
 
 
 def relabel(records: Iterable[Record]) -> dict[int, int]:

@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view
+from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view, read_over
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Images, Unreadable, decoded
 from reid_data.errors import InputError, UsageError
 from reid_data.files import AnyPath, make_folder, only_writer, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
-from reid_data.records import JUNK_PID, Record, ReidDataset
+from reid_data.records import JUNK_PID, Record, ReidDataset, matte_row
 from reid_data.shapes import require
 from reid_train.arithmetic import Arithmetic
 from reid_train.evaluation.expansion import expand_queries
@@ -139,6 +139,7 @@ def test(
     if result is None:
         raise InputError(f"the run '{printable(run_folder)}' has no finished training: run its fit command first.")
     model = load_trained(run_folder, device=device, changes=changes)
+    dataset = read_over(dataset, model.settings.matte_colour)
     digest = content_digest(dataset)
     key = test_key(result.train_key, model.settings, digest, versions=score_versions())
     if result.tests.get(dataset.name, {}).get("test_key") == key:
@@ -151,6 +152,7 @@ def test(
         "test_key": key,
         "digest": digest,
         "settings": model.settings.as_dict("test"),
+        **matte_row(dataset),
         "num_query": len(query.records),
         "num_gallery": len(gallery.records),
         "unreadable": [row._asdict() for row in (*query.unreadable, *gallery.unreadable)],
@@ -187,6 +189,7 @@ def feature_arrays(
 
     `split` test: query and gallery; without those, or with `train`, the training images are the gallery of no query.
     """
+    dataset = read_over(dataset, model.settings.matte_colour)
     test_split = split == "test" and (dataset.query or dataset.gallery)
     sides = (
         {"query": dataset.query, "gallery": dataset.gallery} if test_split else {"query": [], "gallery": dataset.train}
@@ -264,8 +267,10 @@ def _test_features(
         features = model.features(records, content, workers=workers, progress=watch, images=view.images)
         done += len(records)
         if not features.records:
+            bad = features.unreadable
+            first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
             raise InputError(
-                f"{dataset.name} has no usable {split} image ({len(features.unreadable)} unreadable): it cannot be a test set."
+                f"{dataset.name} has no usable {split} image ({len(bad)} unreadable{first}): it cannot be a test set."
             )
         found.append(features)
     return view, found[0], found[1]

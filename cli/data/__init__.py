@@ -1,43 +1,17 @@
 """`reid-data`: from folders of photos to records, masks, plates and new data sets."""
 
-import click
+from typing import TYPE_CHECKING
 
-from ..commands import Commands, Table
-from ..errors import run
+from reid_data.lazy import attach
 
-COMMANDS = {
-    "list": "list_sets",
-    "stats": "stats",
-    "check": "check",
-    "import": "import_set",
-    "env": "env",
-    "doctor": "doctor",
-    "synth": "synth",
-    "segment": "segment",
-    "backgrounds": "backgrounds",
-    "composite": "composite",
-    "preview": "preview",
-    "quality": "quality",
-    "verify": "verify",
-    "forget": "forget",
-    "train-segmenter": "train_segmenter",
-    "fetch-weights": "fetch_weights",
-}
+if TYPE_CHECKING:
+    from reid_cli.data.application import app as app
 
-
-@click.group(cls=Commands, commands=Table(__name__, COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="person-reid-toolkit", prog_name="reid-data")
-def app() -> None:
-    """Photos in, composite data sets out.
-
-    \b
-    Example:
-      reid-data list
-      reid-data stats market
-      reid-data composite --fg market --bg duke
-    """
+__getattr__, __dir__ = attach(__name__, {"app": "reid_cli.data.application:app"})
 
 
 def main() -> None:
     """Entry point."""
-    run(app)
+    from ..starting import start
+
+    start("data")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..options import data_root_option, dry_run_option, json_option, seed_option, workers_option
+from ..errors import EXIT_FAILED_ITEMS
+from ..options import data_root_option, dry_run_option, json_option, matte_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, say
+from ..terminal import Stages, say, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     "--out", default="", metavar="NAME", show_default="NAME-backgrounds", help="Below the data root, or a path."
 )
 @data_root_option
+@matte_option
 @click.option(
     "--from",
     "kind",
@@ -63,8 +65,10 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
     """
     from reid_data.parallel import default_workers
     from reid_data.plates.build import build_backgrounds
+    from reid_data.records import over_matte
 
     dataset, kind = _source(source, data_root, options["kind"], options["terms"])
+    dataset = over_matte(dataset, options["matte"])
     if dataset.card.notice:
         say(f"Notice: {dataset.card.notice}")
     settings = _settings(kind, options)
@@ -88,7 +92,7 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
             progress=stages,
         )
     _print_built(built, as_json=options["as_json"])
-    return 0
+    return EXIT_FAILED_ITEMS if built.failed else 0
 
 
 def _source(source: str, data_root: Path, kind: str, terms: str) -> "tuple[ReidDataset, str]":
@@ -120,7 +124,8 @@ def _settings(kind: str, options: dict[str, Any]) -> "BackgroundSettings":
 def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
     if as_json:
         document = {"path": str(built.root), "plates": built.plates, "tried": built.tried, "rejected": built.rejected}
-        click.echo(json.dumps({**document, "was_finished": built.was_finished}, indent=2))
+        rest = {"failed": len(built.failed), "was_finished": built.was_finished}
+        click.echo(json.dumps({**document, **rest}, indent=2))
         return
     cameras = sorted({camid for side in built.plates.values() for camid in side})
     rows = [[f"camera {camid}", *(str(side.get(camid, 0)) for side in built.plates.values())] for camid in cameras]
@@ -130,3 +135,4 @@ def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
         click.echo(f"  refused {number:,}: {reason}")
     finished = "was finished already; --overwrite makes it anew."
     say(f"'{built.root}' {finished}" if built.was_finished else f"Wrote '{built.root}'.")
+    tell_failed(built.failed, built.root)

@@ -7,11 +7,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import data_root_option, dry_run_option, json_option, limit_option, seed_option, workers_option
+from ..options import (
+    data_root_option,
+    dry_run_option,
+    json_option,
+    limit_option,
+    matte_option,
+    seed_option,
+    workers_option,
+)
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, duration, say
+from ..terminal import Stages, duration, say, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -23,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--bg", required=True, metavar="SET", help="Whose plates: a set's name or path.")
 @click.option("--out", default="composite", show_default=True, help="Name below the data root, or a path with a slash.")
 @data_root_option
+@matte_option
 @click.option(
     "--segmenter",
     default="small",
@@ -85,7 +94,7 @@ def composite(fg: str, bg: str, out: str, data_root: Path, **options: Any) -> in
     from reid_data.parallel import default_workers
 
     settings = _settings(options)
-    people, scenes = load_dataset(fg, data_root), load_dataset(bg, data_root)
+    people, scenes = (load_dataset(name, data_root, options["matte"]) for name in (fg, bg))
     segmenter = make_segmenter(options["segmenter"], options).adapted_to(people.train)
     for notice in dict.fromkeys(card.notice for card in (people.card, scenes.card) if card.notice):
         say(f"Notice: {notice}")
@@ -166,17 +175,19 @@ def _preview(
     write_image(sheet, contact_sheet(strips))
     if options["as_json"]:
         click.echo(json.dumps({"sheet": str(sheet), "workers": workers, **asdict(plan)}, indent=2))
-        return 0
+        return EXIT_FAILED_ITEMS if plan.failed else 0
     click.echo(str(sheet))
     click.echo(
-        f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped), {plan.plates:,} plates, about "
-        f"{duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, {plan.set_bytes / 1e6:,.0f} MB for the set and up "
-        f"to {plan.cache_bytes / 1e6:,.0f} MB of cache"
+        f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped, {plan.failed:,} unreadable), "
+        f"{plan.plates:,} plates, about {duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, "
+        f"{plan.set_bytes / 1e6:,.0f} MB for the set and up to {plan.cache_bytes / 1e6:,.0f} MB of cache"
     )
-    return 0
+    return EXIT_FAILED_ITEMS if plan.failed else 0
 
 
 def _print_built(built: "Built", *, as_json: bool) -> None:
+    from reid_data.manifest import read_manifest
+
     if as_json:
         result = {"path": str(built.root), "counts": built.counts, "plates": built.plates, "crops_tried": built.tried}
         click.echo(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))
@@ -191,4 +202,6 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
         else f"Wrote '{built.root}'."
     )
     if built.failed:
-        say(f"{built.failed:,} images could not be used; the reasons are in '{built.root / 'manifest.jsonl'}'.")
+        manifest = read_manifest(built.root)
+        failed = [row for row in manifest.rows if row.get("status") == "failed"] if manifest else []
+        tell_failed([(row["source"], row["reason"]) for row in failed], built.root)

@@ -41,11 +41,15 @@ def quality(name: str, data_root: Path, as_json: bool, **options: Any) -> None:
     """
     from dataclasses import asdict
 
+    from reid_data.errors import InputError
+    from reid_data.files import printable
     from reid_data.quality.score import AIMS, summarise_judges
     from reid_data.written.verify import require_manifest
 
     root = output_path(name, data_root)
     manifest = require_manifest(root)
+    if manifest.header["command"] != "composite":
+        raise InputError(f"'{printable(root)}' is no set made by 'reid-data composite': there is nothing to judge.")
     rows = manifest.of_kind("image")
     found = {name: {**asdict(one), "meaning": AIMS[name].meaning} for name, one in summarise_judges(rows).items()}
     if options["dear"]:

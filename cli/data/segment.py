@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import data_root_option, json_option, limit_option, workers_option
+from ..options import data_root_option, json_option, limit_option, matte_option, workers_option
 from ..segmenters import device_option, make_segmenter
-from ..terminal import Progress, say
+from ..terminal import Progress, say, seen_through
 
 if TYPE_CHECKING:
-    from reid_data.records import Record
+    from reid_data.records import Colour, Record
 
 
 @click.command()
 @click.argument("source", metavar="SET|FOLDER")
 @click.option("--out", type=click.Path(path_type=Path), default=None, show_default="beside the source, NAME-masks")
 @data_root_option
+@matte_option
 @click.option(
     "--segmenter", default="small", show_default=True, help="small, small-synth, sam, grabcut or precomputed."
 )
@@ -64,7 +65,7 @@ def segment(
     from reid_data.export.masks import ExportSettings, export_masks
     from reid_data.parallel import default_workers
 
-    records, target = _crops(source, data_root, out)
+    records, target = _crops(source, data_root, out, options["matte"])
     segmenter = make_segmenter(options["segmenter"], options).adapted_to(records)
     if options["keep_colour"] and kind != "rgba":
         raise UsageError("--keep-colour is about cut-outs: give --as rgba with it.")
@@ -86,18 +87,31 @@ def segment(
     else:
         counts = ", ".join(f"{verdict} {number:,}" for verdict, number in sorted(verdicts.items()))
         click.echo(f"{target}: {counts} (reasons in masks.jsonl)")
+    if verdicts["failed"]:
+        failed = _failed(target)
+        glass = seen_through(reason for _, reason in failed)
+        say(f"{verdicts['failed']:,} pictures could not be used{glass}; the first: {' '.join(failed[0])}")
     return EXIT_FAILED_ITEMS if verdicts["failed"] else 0
 
 
-def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record"], Path]:
+def _failed(target: Path) -> list[tuple[str, str]]:
+    """The pictures that could not be used, and why, by the table that was just written."""
+    from reid_data.manifest import MASK_TABLE
+
+    rows = [json.loads(line) for line in (target / MASK_TABLE).read_text(encoding="ascii").splitlines()]
+    return [(row["name"], row["reasons"][0]) for row in rows if row.get("verdict") == "failed"]
+
+
+def _crops(source: str, data_root: Path, out: Path | None, matte: "Colour | None") -> tuple[list["Record"], Path]:
     """The records behind a set's name or a folder, and the folder for their masks."""
     from reid_data.datasets import is_path, load_dataset
     from reid_data.errors import InputError, UsageError
     from reid_data.export.masks import list_crops
     from reid_data.files import printable
+    from reid_data.records import read_with
 
     if not is_path(source):
-        dataset = load_dataset(source, data_root)
+        dataset = load_dataset(source, data_root, matte)
         if dataset.card.notice:
             say(f"Notice: {dataset.card.notice}")
         return dataset.records, out or data_root / f"{source}-masks"
@@ -110,4 +124,4 @@ def _crops(source: str, data_root: Path, out: Path | None) -> tuple[list["Record
     records, others = list_crops(folder, target)
     if others:
         say(f"Notice: passed over below '{printable(folder)}', no pictures: {others:,}")
-    return records, target
+    return records if matte is None else read_with(records, matte), target

@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reid_data.records import SPLITS
 
 from ..errors import EXIT_FAILED_ITEMS
-from ..options import choose, data_root_option, json_option, limit_option, workers_option
+from ..options import choose, data_root_option, json_option, limit_option, matte_option, workers_option
 from ..sets import notice
 from ..tables import print_table
-from ..terminal import Progress, say
+from ..terminal import Progress, say, seen_through
+
+if TYPE_CHECKING:
+    from reid_data.records import Colour
 
 
 def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -28,6 +31,7 @@ def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tupl
 @click.command()
 @click.argument("names", nargs=-1, metavar="[SET|FOLDER]...")
 @data_root_option
+@matte_option
 @click.option("--split", default="train", show_default=True, help="train, query or gallery.")
 @click.option(
     "--size", callback=parse_size, metavar="HxW", show_default="native size", help="As a network sees it, e.g. 256x128."
@@ -38,6 +42,7 @@ def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tupl
 def stats(
     names: tuple[str, ...],
     data_root: Path,
+    matte: "Colour | None",
     split: str,
     size: tuple[int, int] | None,
     limit: int | None,
@@ -66,7 +71,7 @@ def stats(
         raise InputError(f"no data sets below '{data_root}'. Make two synthetic ones with: reid-data synth")
     results = {}
     for name in chosen:
-        dataset = load_pictures(name, data_root)
+        dataset = load_pictures(name, data_root, matte)
         notice(dataset)
         records = dataset.split(split)[:limit]
         if not records:
@@ -113,7 +118,7 @@ def _report_failed(results: dict[str, dict[str, Any]]) -> int:
         say(f"{name}: {printable(path)} {reason}")
     if failed:
         say(
-            f"{len(failed)} unreadable images were left out"
+            f"{len(failed)} unreadable images were left out{seen_through(reason for *_, reason in failed)}"
             + (" (the first 20 are shown; --json lists all)." if len(failed) > 20 else ".")
         )
     return EXIT_FAILED_ITEMS if failed else 0

@@ -1,41 +1,20 @@
 """`reid-train`: from records to a model, features, metrics and a report."""
 
-import click
+from typing import TYPE_CHECKING
 
-from ..commands import Commands, Table
-from ..errors import run
+from reid_data.lazy import attach
 
-COMMANDS = {
-    "fit": "fit",
-    "evaluate": "evaluate",
-    "extract": "extract",
-    "compare": "compare",
-    "rank": "rank",
-    "matrix": "matrix",
-    "report": "report",
-    "ablate": "ablate",
-    "options": "options",
-    "fetch-weights": "fetch_weights",
-    "temperatures": "temperatures",
-}
+if TYPE_CHECKING:
+    from reid_cli.train.application import app as app
 
-
-@click.group(cls=Commands, commands=Table(__name__, COMMANDS), context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="person-reid-toolkit", prog_name="reid-train")
-def app() -> None:
-    """Train, evaluate, and benchmark every data set against every other.
-
-    \b
-    Example:
-      reid-train fit --train market --name base
-      reid-train evaluate base --test market,duke
-      reid-train matrix --train composite --test market,duke
-    """
+__getattr__, __dir__ = attach(__name__, {"app": "reid_cli.train.application:app"})
 
 
 def main() -> None:
     """Entry point."""
-    run(app)
+    from ..starting import start
+
+    start("train")
 
 
 def cell_main() -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--variants", metavar="ID,...", help="Only these; the first variant, the base, is always run.")
 @click.option("--seeds", default="0", show_default=True, help="Seeds, comma-separated.")
 @click.option("--weights", metavar="imagenet|none|PATH", help="What the network starts from; as --set weights=...")
+@click.option("--matte", metavar="R,G,B", help="The colour behind transparent pictures; as --set matte=...")
 @set_option
 @runs_option
 @data_root_option
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @json_option
 def ablate(
     experiment: str | None, train_set: str, test_set: str | None, scale: str, variants: str | None, seeds: str, weights: str | None,
-    assignments: tuple[str, ...], runs: Path, data_root: Path, device: str, workers: int | None,
+    matte: str | None, assignments: tuple[str, ...], runs: Path, data_root: Path, device: str, workers: int | None,
     dry_run: bool, as_json: bool,
 ) -> int:  # fmt: skip
     """Run one experiment of the reference study: every variant differs from the base in one thing.
@@ -68,9 +69,9 @@ def ablate(
     if variants is not None:
         found = found.only(names_list(variants))
     changes = (*(f"{key}={value}" for key, value in size.settings.items()), *assignments)
-    base = collect_settings({"weights": weights}, None, changes)
+    base = collect_settings({"weights": weights, "matte": matte}, None, changes)
     sets = training_sets(train_set, data_root, base.seed, None)
-    tests = test_sets(test_set or train_set, data_root)
+    tests = test_sets(test_set or train_set, data_root, None)
     if len(sets) != 1 or len(tests) != 1:
         raise UsageError("ablate takes one --train set and one --test set.")
     numbers = _seeds(seeds)

@@ -1,7 +1,7 @@
 """`reid-train evaluate`: a trained run, or a feature file, judged on test sets."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,10 +10,13 @@ from reid_train.settings.setting import flag
 from reid_train.settings.train import TrainSettings
 
 from ..feature_evaluation import evaluate_features, print_evaluation
-from ..options import data_root_option, json_option, workers_option
+from ..options import data_root_option, json_option, matte_option, workers_option
 from ..runs import device_option, finish, run_folder, run_tests, runs_option
 from ..sets import test_sets
 from ..settings import settings_options
+
+if TYPE_CHECKING:
+    from reid_data.records import Colour
 
 
 @click.command()
@@ -25,13 +28,14 @@ from ..settings import settings_options
 )
 @runs_option
 @data_root_option
+@matte_option
 @settings_options("test")
 @device_option
 @workers_option
 @json_option
 def evaluate(
     run: str | None, test_spec: str | None, features: Path | None, out: Path | None, runs: Path, data_root: Path,
-    device: str, workers: int | None, as_json: bool, **flags: Any,
+    matte: "Colour | None", device: str, workers: int | None, as_json: bool, **flags: Any,
 ) -> int:  # fmt: skip
     """Test a trained run (a name below --runs, its folder or its model file) on data sets, or judge a feature file.
 
@@ -43,8 +47,10 @@ def evaluate(
     """
     changes = {name: value for name, value in flags.items() if value is not None}
     if features is not None:
+        if matte is not None:
+            raise UsageError("--matte says how features are made: it cannot be combined with --features.")
         return _judge_file(features, out, run, test_spec, device, as_json, changes)
-    tests = test_sets(test_spec, data_root)
+    tests = test_sets(test_spec, data_root, matte)
     if run is None or not tests or out is not None:
         raise UsageError("expected RUN and --test SET,..., or --features FILE (with --out FOLDER if you like).")
     folder = run_folder(run, runs)

@@ -2,19 +2,22 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from reid_data.errors import UsageError
 
-from ..options import data_root_option, json_option, workers_option
+from ..options import data_root_option, json_option, matte_option, workers_option
 from ..runs import device_option, epoch_lines, run_folder, runs_option, tell_unreadable
 from ..sets import notice
 from ..settings import (
     settings_options,
 )
 from ..terminal import Progress
+
+if TYPE_CHECKING:
+    from reid_data.records import Colour
 
 
 @click.command()
@@ -32,13 +35,14 @@ from ..terminal import Progress
 )
 @runs_option
 @data_root_option
+@matte_option
 @settings_options("test")
 @device_option
 @workers_option
 @json_option
 def extract(
     run: str, source: str, split: str, out: Path | None, runs: Path, data_root: Path,
-    device: str, workers: int | None, as_json: bool, **flags: Any,
+    matte: "Colour | None", device: str, workers: int | None, as_json: bool, **flags: Any,
 ) -> int:  # fmt: skip
     """Write the features of a set's query and gallery images, in data-set order, to a feature file.
 
@@ -57,7 +61,7 @@ def extract(
     from reid_train.testing import feature_arrays, load_trained
 
     folder = run_folder(run, runs)
-    dataset = load_pictures(source, data_root)
+    dataset = load_pictures(source, data_root, matte)
     notice(dataset)
     changes = {name: value for name, value in flags.items() if value is not None}
     target = out or folder / "tests" / dataset.name / "features.safetensors"

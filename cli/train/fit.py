@@ -75,7 +75,7 @@ def fit(
     settings = collect_settings(flags, recipe_path(recipe), assignments)
     sets = training_sets(train_spec, data_root, settings.seed, limit)
     folder = runs / (name or "+".join(dataset.name.replace(":", "-") for dataset in sets))
-    tests = test_sets(test_spec, data_root)
+    tests = test_sets(test_spec, data_root, None)
     if dry_run:
         from reid_train.training.fit import plan
 

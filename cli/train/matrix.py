@@ -52,6 +52,7 @@ SELF = "from reid_cli.train import cell_main; cell_main()"
     help="A setting, or several values of it as an axis of the grid; repeat it for values with a comma.",
 )
 @click.option("--weights", default=None, help="imagenet, none, or a file; as --set weights=...")
+@click.option("--matte", metavar="R,G,B", help="The colour behind transparent pictures; as --set matte=...")
 @click.option("--seeds", default=None, help="Seeds, comma-separated; the table shows mean and standard deviation.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
@@ -123,8 +124,7 @@ def _plan(train: str | None, tests: str | None, grid: Path | None, study: str | 
     file = read_grid(grid) if grid is not None else Grid()
     usual = STUDIES[study] if study else ((), ())
     values = dict(file.settings)
-    if options["weights"]:
-        values["weights"] = (options["weights"],)
+    values |= {name: (options[name],) for name in ("weights", "matte") if options[name]}
     values |= setting_values(options["assignments"])
     fixed = tuple(f"{key}={found[0]}" for key, found in values.items() if len(found) == 1)
     axes = {key: found for key, found in values.items() if len(found) != 1}

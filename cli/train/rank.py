@@ -97,9 +97,10 @@ def _image_folders(images: Path | None, test: str | None, data_root: Path) -> li
 
 def _opener(paths: Sequence[str], starts: Sequence[Path]) -> "Callable[[int], np.ndarray]":
     from reid_data.images import read_image
+    from reid_data.records import WHITE
 
     def read(row: int) -> "np.ndarray":
         found = next((start / paths[row] for start in starts if (start / paths[row]).is_file()), starts[0] / paths[row])
-        return read_image(str(found))
+        return read_image(str(found), transparency=WHITE)
 
     return read

@@ -32,7 +32,7 @@ from reid_data.plates.crops import Plate, PlateBank, gather_plates
 from reid_data.plates.files import fit_plate, read_plate
 from reid_data.plates.load import is_plate_set, load_banks
 from reid_data.plates.sides import SIDES, background_sides
-from reid_data.records import SPLIT_FOLDERS, ReidDataset
+from reid_data.records import SPLIT_FOLDERS, SUBSET, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Unusable
@@ -110,7 +110,8 @@ def gather_sides(
     progress: Progress,
 ) -> dict[str, PlateBank]:
     """Plates for the train side and for the test side, each from the same side of `bg`, as many as its images need; all there
-    are if `bg` is a background set. `people`: the foreground set, so that nobody gets a plate of his own from such a set.
+    are if `bg` is a background set. `people`: the foreground set, so that nobody gets a plate of his own from such a set, or
+    where one of the two is a part of the other.
     """
     wanted = Counter(
         SIDES[info.record.split]
@@ -142,7 +143,21 @@ def gather_sides(
                 f"none of the {len(records[side]):,} crops of the {side} side of '{bg.name}' gave a usable plate (gate: mask quality "
                 f"{settings.plates.min_quality:g}). Lower --min-quality, or choose another --bg or --segmenter."
             )
+    if people is not None and _share_people(people, bg):
+        return {side: _as_pictures_of(people, bank) for side, bank in banks.items()}
     return banks
+
+
+def _share_people(fg: ReidDataset, bg: ReidDataset) -> bool:
+    """Whether equal pids mean the same person in a set and a part of it, or in two parts."""
+    spaces = {dataset.card.identity_space or dataset.name for dataset in (fg, bg)}
+    return SUBSET in (fg.card.kind, bg.card.kind) and len(spaces) == 1
+
+
+def _as_pictures_of(people: ReidDataset, bank: PlateBank) -> PlateBank:
+    """The plates as if their crops lay in the set of `people`: by folder and pid the plan knows whose they are."""
+    root = str(people.root)
+    return replace(bank, plates=tuple(replace(one, record=replace(one.record, root=root)) for one in bank.plates))
 
 
 def chosen_plate(task: Task, sides: Mapping[str, Sequence[Plate]]) -> Plate | None:

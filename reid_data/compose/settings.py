@@ -21,7 +21,7 @@ from reid_data.plates.crops import PLATE_VERSIONS, PlateSettings
 from reid_data.plates.files import VERSIONS as FIT_VERSIONS
 from reid_data.plates.load import is_plate_set, plate_set_quality
 from reid_data.plates.sides import SIDES
-from reid_data.records import SPLITS, Record, ReidDataset
+from reid_data.records import SPLITS, Record, ReidDataset, matte_row, read_colour
 from reid_data.segment.base import Segmenter
 from reid_data.written.output import Output
 
@@ -82,6 +82,7 @@ def describe_settings(
         "segmenter": segmenter.name,
         "segmenter_digest": segmenter.digest(foregrounds),
         **flat(settings),
+        **matte_row(fg, bg),
         **raised(COMPOSITE_VERSIONS),
     }
 
@@ -118,7 +119,7 @@ def num_plates(num_images: int, max_reuse: int) -> int:
 def describe_sources(out: Path, fg: ReidDataset, bg: ReidDataset) -> Row:
     """Where the two sets are, seen from the output, so that both may move together."""
     return {
-        role: {"name": dataset.name, "path": os.path.relpath(dataset.root, out)}
+        role: {"name": dataset.name, "path": os.path.relpath(dataset.root, out), **matte_row(dataset)}
         for role, dataset in (("foreground", fg), ("background", bg))
     }
 
@@ -130,7 +131,9 @@ def load_source(out: Path, source: Row, data_root: Path) -> ReidDataset:
         same = os.path.realpath(find_dataset(source["name"], data_root)) == os.path.realpath(path)
     except ReidError:
         same = False
-    return load_dataset(source["name"] if same else os.path.abspath(path), data_root)
+    matte = source.get("matte")
+    name = source["name"] if same else os.path.abspath(path)
+    return load_dataset(name, data_root, None if matte is None else read_colour(matte))
 
 
 def outlook(

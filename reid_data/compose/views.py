@@ -29,7 +29,7 @@ from reid_data.images import decode_image, resize
 from reid_data.manifest import raised
 from reid_data.parallel import ordered_map
 from reid_data.plates.crops import PLATE_VERSIONS, Plate, PlateSettings, make_plate
-from reid_data.records import DISTRACTOR_PID, Record, ReidDataset
+from reid_data.records import DISTRACTOR_PID, Colour, Record, ReidDataset, over_matte
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import KeptMasks, Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
@@ -68,21 +68,30 @@ class View:
     masks: tuple[dict[str, Any], ...] = ()
 
 
-def load_test_set(name: str, data_root: Path) -> ReidDataset:
+def load_test_set(name: str, data_root: Path, matte: Colour | None = None) -> ReidDataset:
     """A set by name or path, or a diagnostic of one (`NAME@VIEW`). Raises ReidError as `load_dataset` does."""
     found = _NAME.fullmatch(name)
     if found is None:
         if "@" in name and not is_path(name):
             raise unknown_name("diagnostic", name.rpartition("@")[2], VIEWS)
-        return load_dataset(name, data_root)
-    base = load_dataset(found["base"], data_root)
-    other = load_dataset(found["other"], data_root) if found["other"] else None
+        return load_dataset(name, data_root, matte)
+    base = load_dataset(found["base"], data_root, matte)
+    other = load_dataset(found["other"], data_root, matte) if found["other"] else None
     view = found["view"] if other is None else f"swap:{other.name}"
     card = composite_card(f"{base.name}@{view}", base, other or base)
     return Diagnostic(
         card=replace(card, kind="diagnostic"), root=base.root, train=(), query=base.query, gallery=base.gallery,
         base=base, view=view, other=other,
     )  # fmt: skip
+
+
+def read_over(dataset: ReidDataset, colour: Colour | None) -> ReidDataset:
+    """`records.over_matte`, of a diagnostic with the sets behind it."""
+    found = over_matte(dataset, colour)
+    if not isinstance(found, Diagnostic):
+        return found
+    other = None if found.other is None else over_matte(found.other, colour)
+    return replace(found, base=over_matte(found.base, colour), other=other)
 
 
 def content_digest(dataset: ReidDataset) -> str:

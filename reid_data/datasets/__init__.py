@@ -12,7 +12,7 @@ from reid_data.datasets.spec import DatasetSpec
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import AnyPath, printable
 from reid_data.manifest import MASK_TABLE
-from reid_data.records import SPLIT_FOLDERS, Card, ReidDataset
+from reid_data.records import PLATE_SET, SPLIT_FOLDERS, Card, Colour, ReidDataset, over_matte, read_with
 
 DUKE_NOTICE = (
     "DukeMTMC was withdrawn by its authors in 2019 (the recording went beyond the approved protocol). It is read only from the copy "
@@ -152,11 +152,13 @@ def _looks_like_a_set(folder: Path) -> bool:
     return (folder / CARD_FILE).is_file() or any((folder / part).is_dir() for part in SPLIT_FOLDERS.values())
 
 
-def load_dataset(name: AnyPath, data_root: AnyPath) -> ReidDataset:
+def load_dataset(name: AnyPath, data_root: AnyPath, matte: Colour | None = None) -> ReidDataset:
     """Load a set by name (see `find_dataset`) or by path, as text or as a `Path`, with its records sorted by split and file name.
 
     A folder by path, or one that is not in the table, is read by Market naming if it has the split folders, else as one
-    folder per identity; a file as CSV. Raises ReidError (see `find_dataset` and the readers).
+    folder per identity; a file as CSV. `matte`: the colour that transparent pictures are read over; without it they
+    are refused, but for a background set's, whose alpha means something else. Raises ReidError (see `find_dataset` and the
+    readers).
     """
     name = name if isinstance(name, str) else os.path.join(os.curdir, Path(name).expanduser())
     root = find_dataset(name, Path(data_root))
@@ -164,9 +166,10 @@ def load_dataset(name: AnyPath, data_root: AnyPath) -> ReidDataset:
     spec = _spec_for(name, root)
     card = card_from_document(document) if document else spec.card()
     splits, ignored = spec.reader(root, replace(spec, name=card.name))
-    return ReidDataset(
-        replace(card, name=_plain_name(name, card)), root, splits["train"], splits["query"], splits["gallery"], ignored
-    )
+    if card.kind == PLATE_SET:
+        splits = {split: read_with(records, "ignored") for split, records in splits.items()}
+    card = replace(card, name=_plain_name(name, card))
+    return over_matte(ReidDataset(card, root, splits["train"], splits["query"], splits["gallery"], ignored), matte)
 
 
 def _plain_name(name: str, card: Card) -> str:

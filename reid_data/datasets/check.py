@@ -16,7 +16,7 @@ from reid_data.datasets.card import read_document
 from reid_data.datasets.inspect import Look, look_at, near_pairs
 from reid_data.datasets.pictures import PICTURES, how_to_import
 from reid_data.parallel import ordered_map
-from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLITS, Record, ReidDataset, count_split
+from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLITS, TRANSPARENT, Record, ReidDataset, count_split
 
 DARK_BELOW = 25.0
 BLURRY_BELOW = 15.0
@@ -62,7 +62,7 @@ def check(
 
 
 def _people(dataset: ReidDataset) -> list[Finding]:
-    parts = (_missing_splits, _counts, _cameras, _unmatched_queries, _identity_overlap, _nobody)
+    parts = (_missing_splits, _counts, _cameras, unmatched_queries, _identity_overlap, _nobody)
     return [finding for part in parts for finding in part(dataset)]
 
 
@@ -142,7 +142,8 @@ def _cameras(dataset: ReidDataset) -> list[Finding]:
     ]
 
 
-def _unmatched_queries(dataset: ReidDataset) -> list[Finding]:
+def unmatched_queries(dataset: ReidDataset) -> list[Finding]:
+    """Queries that nobody in the gallery can match from another camera."""
     cameras: dict[int, set[int]] = defaultdict(set)
     for record in dataset.gallery:
         cameras[record.pid].add(record.camid)
@@ -197,11 +198,28 @@ def _nobody(dataset: ReidDataset) -> list[Finding]:
     ]
 
 
+def _transparent(records: Sequence[Record], looks: Sequence[Look]) -> list[Finding]:
+    found = [record for record, look in zip(records, looks) if look.fault == TRANSPARENT]
+    if not found:
+        return []
+    return [
+        Finding(
+            "transparent",
+            "fault",
+            len(found),
+            f"{len(found):,} of {len(records):,} images have transparent pixels",
+            "what they show depends on what is behind them: every command leaves them out and ends with exit code 1",
+            "name the colour behind them with --matte R,G,B (255,255,255 is white), in every command alike",
+            _names(found),
+        )
+    ]
+
+
 def _images(records: Sequence[Record], looks: Sequence[Look]) -> list[Finding]:
     pairs = list(zip(records, looks))
     good = [(record, look) for record, look in pairs if not look.fault]
-    bad = [(record, look.fault) for record, look in pairs if look.fault]
-    findings = []
+    bad = [(record, look.fault) for record, look in pairs if look.fault and look.fault != TRANSPARENT]
+    findings = _transparent(records, looks)
     if bad:
         examples = tuple(f"{record.name} {reason}" for record, reason in bad[:EXAMPLES])
         effect = "every command leaves them out, says so and ends with exit code 1"

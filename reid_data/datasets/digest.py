@@ -15,7 +15,7 @@ Known = dict[str, list[int | str]]
 def dataset_digest(dataset: ReidDataset) -> str:
     """sha256 over the sorted (split, relative path, sha256 of the file); file hashes are cached by size and mtime.
 
-    A file that cannot be read counts as such, so that its repair changes the digest.
+    A file that cannot be read counts as such, so that its repair changes the digest. A matte counts where one is given.
     """
     hashes = file_hashes(dataset)
     total = hashlib.sha256()
@@ -23,6 +23,8 @@ def dataset_digest(dataset: ReidDataset) -> str:
         total.update(
             b"\0".join((record.split.encode(), os.fsencode(record.name), hashes[record.name].encode())) + b"\n"
         )
+    for matte in sorted({record.matte for record in dataset.records if record.matte is not None}):
+        total.update(b"over %d,%d,%d\n" % matte)
     return total.hexdigest()
 
 

@@ -37,7 +37,8 @@ class Crop:
 @dataclass(frozen=True)
 class ImportSettings:
     """How to read the source. `pattern` (a regular expression with groups pid, camid and perhaps split) is searched for in
-    each path below the folder, a split under any of `naming.SPLIT_NAMES`; `split` is where crops without a split go; `copy` copies instead of hard-linking;
+    each path below the folder (a split by any of `naming.SPLIT_NAMES`);
+    `split` is where crops without a split go; `copy` copies instead of hard-linking;
     `ids_from_zero`: id 0 is a person, not a distractor (see `folder.number_people`).
     """
 

@@ -35,7 +35,7 @@ def look_at(record: Record) -> Look:
     """Decode a record's image and measure it; never raises for a bad image."""
     try:
         data = read_bytes(record.path, record.root)
-        image = decode_image(data)
+        image = decode_image(data, record.transparency)
     except ImageError as error:
         return Look(fault=str(error))
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -11,13 +11,13 @@ from reid_data.errors import InputError
 from reid_data.files import AnyPath, printable
 from reid_data.formats import READ, names_a_picture
 from reid_data.manifest import MASK_TABLE
-from reid_data.records import SPLIT_FOLDERS, Card, Record, ReidDataset
+from reid_data.records import SPLIT_FOLDERS, Card, Colour, Record, ReidDataset, over_matte
 
 PICTURES = "pictures"
 """The kind of a set of which nobody says who is on it: every image is `train`, pid 0, camera 0."""
 
 
-def load_pictures(name: AnyPath, data_root: AnyPath) -> ReidDataset:
+def load_pictures(name: AnyPath, data_root: AnyPath, matte: Colour | None = None) -> ReidDataset:
     """A set as `load_dataset` reads it or, where a path leads to a folder of photographs that is no set, those as one.
 
     A folder is taken so if pictures lie in it themselves and it has no split folders, or if it has no layout that is known
@@ -26,14 +26,14 @@ def load_pictures(name: AnyPath, data_root: AnyPath) -> ReidDataset:
     text = name if isinstance(name, str) else os.path.join(os.curdir, name)
     root = find_dataset(text, Path(data_root))
     if is_path(text) and _is_flat(root):
-        return _as_set(root)
+        return _as_set(root, matte)
     try:
-        return load_dataset(name, data_root)
+        return load_dataset(name, data_root, matte)
     except InputError:
         unnamed = is_path(text) and root.is_dir() and not known_layout(text, root)
         if not unnamed or not list_pictures(root)[0]:
             raise
-        return _as_set(root)
+        return _as_set(root, matte)
 
 
 def _is_flat(root: Path) -> bool:
@@ -44,10 +44,11 @@ def _is_flat(root: Path) -> bool:
     return any(names_a_picture(entry) for entry in os.scandir(root) if entry.is_file())
 
 
-def _as_set(root: Path) -> ReidDataset:
+def _as_set(root: Path, matte: Colour | None) -> ReidDataset:
     records, others = list_pictures(root)
     label = root.resolve().name
-    return ReidDataset(Card(label, PICTURES, label), root, records, [], [], {"not an image": others} if others else {})
+    ignored = {"not an image": others} if others else {}
+    return over_matte(ReidDataset(Card(label, PICTURES, label), root, records, [], [], ignored), matte)
 
 
 def list_pictures(root: Path, leave_out: Callable[[Path], bool] = lambda folder: False) -> tuple[list[Record], int]:

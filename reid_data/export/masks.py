@@ -19,7 +19,7 @@ from reid_data.images import encode_mask, encode_png
 from reid_data.manifest import Form, differences, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import iou
-from reid_data.records import Record
+from reid_data.records import Record, matte_text
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
@@ -44,7 +44,7 @@ class ExportSettings:
 
 
 FORM = Form("segment", 1, asdict(ExportSettings()))
-COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema")
+COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema", "matte")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
@@ -102,6 +102,7 @@ def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Re
         "segmenter_digest": digest if segmenter.cached else "",
         "settings_schema": FORM.schema,
         **asdict(settings),
+        **({"matte": matte} if (matte := matte_text(records)) else {}),
         **raised(MASK_VERSIONS | PERSON_VERSIONS | IMAGE_VERSIONS | cleaning),
     }
 
@@ -109,7 +110,7 @@ def _header(segmenter: Segmenter, settings: ExportSettings, records: Sequence[Re
 def _differences(found: dict[str, Any], header: dict[str, Any]) -> list[str]:
     """What of an earlier call's header must be as in this one's, and is not."""
     compared = [{"settings_schema": 1} | FORM.defaults | row for row in (found, header)]
-    different = [key for key in COMPARED if compared[0].get(key) != compared[1][key]]
+    different = [key for key in COMPARED if compared[0].get(key) != compared[1].get(key)]
     return different or differences(*({"versions": row.get("versions", {})} for row in compared))
 
 

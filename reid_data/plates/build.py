@@ -17,14 +17,14 @@ from reid_data.jpeg import usual_quality
 from reid_data.manifest import Form, Manifest, Row, raised
 from reid_data.plates.crops import PLATE_VERSIONS, Plate, PlateBank, PlateSettings, gather_plates
 from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
-from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces
+from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces, unreadable
 from reid_data.plates.sides import SPLIT_OF, background_sides
-from reid_data.records import SPLIT_FOLDERS, ReidDataset
+from reid_data.records import PLATE_SET, SPLIT_FOLDERS, ReidDataset, matte_row
 from reid_data.seeds import image_seed
 from reid_data.segment import SEGMENTERS, build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_data.written.output import Output
-from reid_data.written.readme import PLATE_SET, backgrounds_card, plate_counts, refusals
+from reid_data.written.readme import backgrounds_card, plate_counts, refusals
 
 SOURCES = ("crops", "scenes", "frames")
 BYTES_PER_PLATE = 60_000
@@ -49,12 +49,14 @@ class BackgroundSettings:
 
 @dataclass(frozen=True)
 class BuiltBackgrounds:
-    """A finished background set: where it is, plates by side and camera, pieces tried, reasons against the others."""
+    """A finished background set: where it is, plates by side and camera, pieces tried, reasons against the others, the pictures
+    that cannot be read (name, reason)."""
 
     root: Path
     plates: dict[str, dict[int, int]]
     tried: int
     rejected: dict[str, int]
+    failed: tuple[tuple[str, str], ...] = ()
     was_finished: bool = False
 
 
@@ -108,6 +110,7 @@ def describe(source: ReidDataset, segmenter: Segmenter, settings: BackgroundSett
         "segmenter_digest": segmenter.digest(source.records if settings.source == "crops" else ()),
         "jpeg_quality": usual_quality(source.records),
         **flat(settings),
+        **matte_row(source),
         **raised(_versions(settings.source)),
     }
 
@@ -161,7 +164,7 @@ def bank_pieces(bank: PlateBank, side: str) -> Iterator[Piece]:
     for one in bank.rejected:
         yield Piece(one.record, side, one.sha256, None, one.reason, {"mask_quality": one.quality})
     for broken in bank.unusable:
-        yield Piece(broken.record, side, None, None, broken.reason, {})
+        yield unreadable(broken.record, side, broken.reason)
 
 
 def _share(plate: Plate) -> float:
@@ -203,7 +206,7 @@ def write_pieces(out: Path, pieces: Iterable[Piece]) -> Iterator[Row]:
         row: Row = {
             "row": "plate" if piece.data is None else "image",
             "side": piece.side,
-            "status": "rejected" if piece.data is None else "ok",
+            "status": piece.status,
             "reason": piece.reason,
             "source": record.name,
             "source_sha256": piece.sha256,
@@ -223,4 +226,5 @@ def write_pieces(out: Path, pieces: Iterable[Piece]) -> Iterator[Row]:
 
 def summarise_backgrounds(out: Path, manifest: Manifest) -> BuiltBackgrounds:
     """The counts of a background set from its manifest."""
-    return BuiltBackgrounds(out, plate_counts(manifest), len(manifest.rows), refusals(manifest))
+    failed = tuple((row["source"], row["reason"]) for row in manifest.of_kind("plate") if row.get("status") == "failed")
+    return BuiltBackgrounds(out, plate_counts(manifest), len(manifest.rows), refusals(manifest), failed)

@@ -107,7 +107,7 @@ def _plate(masked: Masked, folder: str, settings: PlateSettings) -> Plate | Reje
     if masked.quality < settings.min_quality:
         reason = "; ".join(masked.verdict.reasons) or "the segmenter is unsure"
         return Rejected(record, sha, masked.quality, f"mask quality {masked.quality:.2f}: {reason}")
-    path = Path(folder, sha[:2], f"{sha}.png")
+    path = Path(folder + record.matte_mark, sha[:2], f"{sha}.png")
     size = (masked.image.shape[0], masked.image.shape[1])
     hole = person_hole(masked.alpha, settings.dilation)
     if not os.path.exists(path):
@@ -199,7 +199,7 @@ def verify_empty(
         yield from made
         return
     pictures = [
-        Record(os.path.dirname(one.path), os.path.basename(one.path), 0, one.record.camid, one.record.split)
+        Record(os.path.dirname(one.path), os.path.basename(one.path), 0, one.record.camid, one.record.split, "ignored")
         for one in made
         if isinstance(one, Plate)
     ]

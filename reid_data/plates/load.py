@@ -8,9 +8,8 @@ from reid_data.manifest import Row, read_manifest
 from reid_data.masks import thumbnail
 from reid_data.plates.crops import Plate, PlateBank
 from reid_data.plates.files import read_plate
-from reid_data.records import Record, ReidDataset
+from reid_data.records import PLATE_SET, Record, ReidDataset
 from reid_data.shapes import require
-from reid_data.written.readme import PLATE_SET
 
 SIDES = ("train", "test")
 

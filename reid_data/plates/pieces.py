@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from reid_data.errors import ImageError
-from reid_data.images import decode_image, luminance, read_bytes
+from reid_data.images import luminance, read_record
+from reid_data.records import Record
 
 ASPECT = 0.5  # width over height of a pedestrian crop
 HEIGHTS = (96, 512)
@@ -112,28 +113,32 @@ def store_size(piece: np.ndarray) -> np.ndarray:
     return cv2.resize(piece, (width, STORED), interpolation=cv2.INTER_AREA)
 
 
-def median_frame(paths: Sequence[str]) -> np.ndarray:
-    """The median over time of up to 49 frames of a fixed camera, spread evenly over `paths`: whatever moves is gone.
+def median_frame(records: Sequence[Record], faults: list[tuple[Record, str]]) -> np.ndarray:
+    """The median over time of up to 49 frames of a fixed camera, spread evenly over `records`: whatever moves is gone.
 
-    Frames of another size than the first readable one, and unreadable ones, are left out. Raises ImageError if fewer than
-    three are left. Done in bands of rows, so that memory does not grow with the frames' number.
+    Frames of another size than the first readable one, and unreadable ones, are left out; the latter, and why, are added to
+    `faults`. Raises ImageError if fewer than three are left. Done in bands of rows, so that memory does not grow with the
+    frames' number.
     """
-    chosen = [paths[index] for index in sorted({round(i) for i in np.linspace(0, len(paths) - 1, MAX_FRAMES)})]
-    frames = list(_frames_alike(chosen))
+    chosen = [records[index] for index in sorted({round(i) for i in np.linspace(0, len(records) - 1, MAX_FRAMES)})]
+    frames = list(_frames_alike(chosen, faults))
     if len(frames) < 3:
-        raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3")
+        lost = f"; {len(faults)} cannot be read, the first: {faults[0][0].name} {faults[0][1]}" if faults else ""
+        raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3{lost}")
     result = np.empty_like(frames[0])
     for top in range(0, result.shape[0], 64):
         result[top : top + 64] = np.median(np.stack([frame[top : top + 64] for frame in frames]), axis=0)
     return result
 
 
-def _frames_alike(paths: Sequence[str]) -> Iterator[np.ndarray]:
+def _frames_alike(records: Sequence[Record], faults: list[tuple[Record, str]]) -> Iterator[np.ndarray]:
+    """Frames of the first one's size; why others cannot be read is added to `faults`."""
     size = None
-    for path in paths:
+    for record in records:
         try:
-            frame = decode_image(read_bytes(path))
-        except ImageError:
+            frame = read_record(record)
+        except ImageError as error:
+            faults.append((record, str(error)))
             continue
         size = size or frame.shape
         if frame.shape == size:

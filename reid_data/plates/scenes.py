@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True)
 class Piece:
     """Something that was tried as a plate: from which picture (and its hash), for which side; `data` an RGBA PNG, None with a
-    `reason` if it is refused; `about` what goes into its manifest row."""
+    `reason` if it is refused, or (`failed`) its picture cannot be read; `about` what goes into its manifest row."""
 
     record: Record
     side: str
@@ -41,6 +41,17 @@ class Piece:
     data: bytes | None
     reason: str
     about: dict[str, Any] = field(default_factory=dict)
+    failed: bool = False
+
+    @property
+    def status(self) -> str:
+        """As the manifest has it."""
+        return "ok" if self.data is not None else "failed" if self.failed else "rejected"
+
+
+def unreadable(record: Record, side: str, reason: str) -> Piece:
+    """What stands for a picture that cannot be read."""
+    return Piece(record, side, None, None, reason, failed=True)
 
 
 @dataclass(frozen=True)
@@ -121,9 +132,9 @@ def _cut_scene(search: Search, job: tuple[Record, str]) -> list[Piece]:
     record, side = job
     try:
         data = read_bytes(record.path, record.root)
-        picture = decode_image(data)
+        picture = decode_image(data, record.transparency)
     except ImageError as error:
-        return [Piece(record, side, None, None, str(error))]
+        return [unreadable(record, side, str(error))]
     size, sha = (picture.shape[0], picture.shape[1]), sha256_bytes(data)
     rng = np.random.default_rng(image_seed(search.seed, record.name))
     whole = whole_crop(size)
@@ -135,21 +146,27 @@ def _cut_scene(search: Search, job: tuple[Record, str]) -> list[Piece]:
 
 
 def _cut_median(search: Search, job: tuple[list[Record], str, int]) -> list[Piece]:
-    """Pieces of one half of the median of a camera's frames, `wanted` good ones if they can be found."""
+    """Pieces of one half of the median of a camera's frames, `wanted` good ones if they can be found; the frames that cannot be
+    read come with those for training."""
     records, side, wanted = job
+    faults: list[tuple[Record, str]] = []
     try:
-        scene = median_frame([record.path for record in records])
+        scene = median_frame(records, faults)
     except ImageError as error:
-        return [Piece(records[0], side, None, None, f"camera {records[0].camid} {error}")]
+        scene, reason = None, f"camera {records[0].camid} {error}"
+    pieces = [unreadable(record, side, fault) for record, fault in faults if side == "train"]
+    if scene is None:
+        return [*pieces, Piece(records[0], side, None, None, reason)]
     sha = sha256_bytes(scene.tobytes())
     columns = (0.0, 0.5) if side == "train" else (0.5, 1.0)
     rng = np.random.default_rng(image_seed(search.seed, f"frames {records[0].camid} {side}"))
-    pieces: list[Piece] = []
+    made: list[Piece] = []
     for _ in range(ROUNDS):
         for box in draw_boxes((scene.shape[0], scene.shape[1]), PER_PICTURE, rng, columns):
-            if sum(piece.data is not None for piece in pieces) < wanted:
-                pieces.append(_judged(search, records[0], side, sha, scene, box))
-    return pieces or [Piece(records[0], side, sha, None, "too small for a pedestrian in either half")]
+            if sum(piece.data is not None for piece in made) < wanted:
+                made.append(_judged(search, records[0], side, sha, scene, box))
+    small = Piece(records[0], side, sha, None, "too small for a pedestrian in either half")
+    return [*pieces, *(made or [small])]
 
 
 def _judged(search: Search, record: Record, side: str, sha: str, picture: np.ndarray, box: Box) -> Piece:

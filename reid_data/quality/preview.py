@@ -28,11 +28,12 @@ MASK_BYTES = 3000
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a whole run would take, judged by the samples: images, of these about how many dropped, plates, seconds with so many
-    workers, bytes of the set, bytes in the cache."""
+    """What a whole run would take, judged by the samples: images, of these about how many dropped and unreadable, plates, seconds
+    with so many workers, bytes of the set, bytes in the cache."""
 
     images: int
     dropped: int
+    failed: int
     plates: int
     seconds: float
     set_bytes: int
@@ -83,8 +84,9 @@ def preview_composite(
     return strips, Outlook(
         images=len(everything),
         dropped=round(sum(task.status == "dropped" for task in tasks) * share),
+        failed=round(sum(task.status == "failed" for task in tasks) * share),
         plates=wanted,
-        seconds=round(seconds, 1),
+        seconds=round(seconds, 3),
         set_bytes=round(written * size + len(everything) * ROW_BYTES),
         cache_bytes=round(len(everything) * MASK_BYTES + (0 if is_plate_set(bg) else wanted * float(np.mean(kept)))),
     )

@@ -91,10 +91,10 @@ class MaskCache:
     def _read_one(self, record: Record) -> "_Read | Masked | Unusable":
         try:
             data = read_bytes(record.path, record.root)
-            image, sha = decode_image(data), sha256_bytes(data)
+            image, sha = decode_image(data, record.transparency), sha256_bytes(data)
         except ImageError as error:
             return Unusable(record, str(error))
-        kept = self._load(sha, image.shape[:2])
+        kept = self._load(record, sha, image.shape[:2])
         return _Read(record, image, sha) if kept is None else Masked(record, image, sha, *kept)
 
     def _fill(self, read: Sequence["_Read | Masked | Unusable"]) -> tuple[list[Masked | Unusable], list["_Made"]]:
@@ -112,7 +112,7 @@ class MaskCache:
                 continue
             plane, quality = mask
             found.append(Masked(one.record, one.image, one.sha256, plane.astype(np.float32) / 255, quality))
-            new.append(_Made(one.sha256, plane, quality))
+            new.append(_Made(one.record, one.sha256, plane, quality))
         return found, new
 
     def _segment(self, waiting: Sequence["_Read"]) -> list[tuple[np.ndarray, float] | str]:
@@ -130,12 +130,14 @@ class MaskCache:
             for alpha, quality in zip(alphas, qualities, strict=True)
         ]
 
-    def _path(self, sha: str) -> Path | None:
-        return None if self.folder is None else self.folder / sha[:2] / f"{sha}.png"
+    def _path(self, record: Record, sha: str) -> Path | None:
+        if self.folder is None:
+            return None
+        return self.folder.with_name(self.folder.name + record.matte_mark) / sha[:2] / f"{sha}.png"
 
-    def _load(self, sha: str, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:
+    def _load(self, record: Record, sha: str, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:
         """A kept mask with its quality; None when it is not there or damaged (it is made again then)."""
-        path = self._path(sha)
+        path = self._path(record, sha)
         if path is None or not os.path.exists(path):
             return None
         try:
@@ -147,7 +149,7 @@ class MaskCache:
 
     def _store(self, made: Sequence["_Made"]) -> None:
         for one in made:
-            path = self._path(one.sha256)
+            path = self._path(one.record, one.sha256)
             if path is None:
                 return
             note, buffer = PngImagePlugin.PngInfo(), io.BytesIO()
@@ -166,8 +168,9 @@ class _Read(NamedTuple):
 
 
 class _Made(NamedTuple):
-    """A new mask as it is kept: the image's hash, (H, W) uint8, quality."""
+    """A new mask as it is kept: the record, the image's hash, (H, W) uint8, quality."""
 
+    record: Record
     sha256: str
     plane: np.ndarray
     quality: float

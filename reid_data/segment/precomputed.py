@@ -10,6 +10,7 @@ import numpy as np
 
 from reid_data.errors import ImageError, InputError
 from reid_data.files import printable
+from reid_data.formats import SUFFIXES
 from reid_data.images import read_bytes, read_mask
 from reid_data.masks import judge
 from reid_data.records import SPLIT_FOLDERS, Record
@@ -23,7 +24,7 @@ class PrecomputedSegmenter(PlainSegmenter):
     """Reads `<mask root>/<the image's name with .png>`, else `<mask root>/<split folder>/<stem>.png`.
 
     `roots` maps a set's folder to its mask root; a set that is not in it has its masks in its own `masks/`. A picture
-    without a mask counts as one without a person.
+    without a mask cannot be used; one without a person has a mask that is 0 everywhere.
     """
 
     roots: dict[str, str] = field(default_factory=dict)
@@ -57,15 +58,24 @@ class PrecomputedSegmenter(PlainSegmenter):
     def _one(self, record: Record, image: np.ndarray) -> np.ndarray:
         path = self._find(record)
         if path is None:
-            return np.zeros(image.shape[:2], np.float32)
+            raise ImageError(self._missing(record))
+        name = _shown(path, record)
         try:
             alpha = read_mask(path)
         except ImageError as error:
-            raise ImageError(f"its mask '{printable(path)}' {error}") from error
+            raise ImageError(f"its mask '{name}' {error}") from error
         if alpha.shape != image.shape[:2]:
             got, expected = "x".join(map(str, alpha.shape)), "x".join(map(str, image.shape[:2]))
-            raise ImageError(f"its mask '{printable(path)}' is {got}, the image {expected} (height x width)")
+            raise ImageError(f"its mask '{name}' is {got}, the image {expected} (height x width)")
         return alpha
+
+    def _missing(self, record: Record) -> str:
+        """Where the mask was expected, and the file of another kind that lies there, if one does."""
+        places = self._places(record)
+        others = (f"{os.path.splitext(place)[0]}{suffix}" for place in places for suffix in SUFFIXES)
+        other = next((path for path in others if os.path.lexists(path)), None)
+        found = "" if other is None else f"; '{_shown(other, record)}' is there, but a mask is an 8-bit PNG"
+        return f"has no mask: expected '{_shown(places[0], record)}'{found}"
 
     def _places(self, record: Record) -> list[str]:
         root = Path(self.roots.get(record.root) or os.path.join(record.root, MASK_FOLDER))
@@ -74,3 +84,9 @@ class PrecomputedSegmenter(PlainSegmenter):
 
     def _find(self, record: Record) -> str | None:
         return next((path for path in self._places(record) if os.path.lexists(path)), None)
+
+
+def _shown(path: str, record: Record) -> str:
+    """A mask's path for a reason: from the set's folder, where it lies in it, so that tables do not depend on the place."""
+    inside = os.path.commonpath([os.path.abspath(path), os.path.abspath(record.root)]) == os.path.abspath(record.root)
+    return printable(os.path.relpath(path, record.root) if inside else path)

@@ -20,6 +20,7 @@ from reid_data.images import read_image, read_mask
 from reid_data.manifest import raised
 from reid_data.masks import largest_part
 from reid_data.parallel import ordered_map
+from reid_data.records import TRANSPARENT
 from reid_data.segment.network import SIZE
 from reid_data.train_segmenter.samples import BODY, CANVAS, EMPTY_CANVAS, Bank
 
@@ -108,10 +109,6 @@ def own_photos(folder: Path) -> Iterator[Photo]:
             raise InputError(
                 f"the mask of '{printable(path)}' has another size: {alpha.shape}, expected {image.shape[:2]}."
             )
-        if 0 < alpha.max() < 2 / 255:
-            raise InputError(
-                f"the mask '{printable(mask_path)}' has no larger value than 1: expected 0 (background) to 255 (the person)."
-            )
         mask = alpha > 0.5
         yield Photo(path.stem, image, mask, [mask] if mask.any() else [])
 
@@ -121,7 +118,12 @@ def _read(path: Path, reader: Callable[[str], np.ndarray]) -> np.ndarray:
     try:
         return reader(str(path))
     except ImageError as error:
-        raise InputError(f"'{printable(path)}' {error}. Mend or remove it.") from error
+        reason = (
+            "has transparent pixels: to learn from it, it must show its background"
+            if str(error) == TRANSPARENT
+            else error
+        )
+        raise InputError(f"'{printable(path)}' {reason}. Mend or remove it.") from error
 
 
 def _sorted_images(folder: Path, *, recursive: bool = False) -> list[Path]:

@@ -11,9 +11,9 @@ from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.errors import InputError
 from reid_data.files import cache_folder, only_writer, printable, sha256_bytes, sha256_file, write_atomic, write_json
 from reid_data.manifest import Manifest, Row, start_manifest
-from reid_data.records import SPLITS, ReidDataset, count_split
+from reid_data.records import PLATE_SET, SPLITS, SUBSET, ReidDataset, count_split
 from reid_data.written.output import README_FILE, set_of_rows
-from reid_data.written.readme import PLATE_SET, readme_text, removal_text
+from reid_data.written.readme import readme_text, removal_text
 from reid_data.written.verify import require_manifest
 
 
@@ -80,6 +80,8 @@ def _refuse_folders(files: Sequence[Path]) -> None:
 
 def _spaces(document: dict[str, Any]) -> tuple[str, str]:
     """The identity spaces of the people in a set and of the people whose pictures gave its backgrounds."""
+    if document.get("kind") == SUBSET and document.get("parents"):
+        return _spaces(document["parents"][0])  # of a part: those of the whole
     parents = document.get("parents") or [{}]
     if document.get("kind") == PLATE_SET:
         return "", _space(parents[0])

@@ -8,13 +8,14 @@ from typing import Any, Self
 from reid_data.datasets.card import CARD_FILE, read_document, tool_version, write_card
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sweep_temporary, write_atomic
+from reid_data.formats import SUFFIXES
 from reid_data.manifest import Form, Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
-from reid_data.records import DISTRACTOR_PID, SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
+from reid_data.records import DISTRACTOR_PID, PLATE_SET, SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
 from reid_data.written.claim import Claim
-from reid_data.written.readme import PLATE_SET, readme_text
+from reid_data.written.readme import readme_text
 
 README_FILE = "README.md"
-WRITTEN = (".jpg", ".png")
+WRITTEN = SUFFIXES
 
 
 class Output(Claim):

@@ -7,10 +7,7 @@ from typing import Any
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
 from reid_data.errors import InputError
 from reid_data.manifest import Manifest
-from reid_data.records import SPLITS, Card, ReidDataset
-
-PLATE_SET = "backgrounds"
-"""The kind of a background set, and the command that writes one."""
+from reid_data.records import PLATE_SET, SPLITS, SUBSET, Card, ReidDataset
 
 Counts = dict[str, dict[str, int]]
 
@@ -91,9 +88,14 @@ def plate_counts(manifest: Manifest) -> dict[str, dict[int, int]]:
 
 
 def refusals(manifest: Manifest) -> dict[str, int]:
-    """Why pieces gave no plate of a background set: reason (numbers as N) -> how many, the most frequent first."""
-    reasons = Counter(re.sub(r"[\d.]+ ?%?", "N", row.get("reason", "")) for row in manifest.of_kind("plate"))
+    """Why pieces gave no plate of a background set: reason (without its numbers) -> how many, the most frequent first."""
+    reasons = Counter(_without_numbers(row.get("reason", "")) for row in manifest.of_kind("plate"))
     return dict(reasons.most_common())
+
+
+def _without_numbers(reason: str) -> str:
+    """Sizes as "width x height", other numbers as N."""
+    return re.sub(r"\d[\d.]*", "N", re.sub(r"\b\d+ ?x ?\d+\b", "width x height", reason))
 
 
 def data_card(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
@@ -188,9 +190,68 @@ def backgrounds_text(card: Card, settings: dict[str, Any], manifest: Manifest) -
     )
 
 
+_SUBSET = """\
+# {name}
+
+A part of `{source}`. Made by {tool}; Market-1501 layout, identities and cameras are those of `{source}`.
+
+## What it came from, and on what terms
+
+{parents}
+
+This set's status is **{status}**. Whoever may not pass on a parent may not pass on this set. {notice}
+
+## What was taken
+
+Cameras: {cameras}. Identities: {ids}. Splits: {splits}. Identities were chosen once over all splits; junk and distractors of
+these cameras stayed. The pictures are those of `{source}`, byte for byte; `manifest.jsonl` has the hash and the origin of each.
+
+| split | images | identities | could not be read |
+| --- | --- | --- | --- |
+{counts}
+"""
+
+
+def subset_card(name: str, source: ReidDataset) -> Card:
+    """The card of a subset: terms, status and identity space of what it is a part of."""
+    card = source.card
+    space, parents = card.identity_space or card.name, (card_as_parent(card),)
+    return Card(name, SUBSET, space, f"{card.name}: {card.terms}", card.status, card.notice, parents)
+
+
+def subset_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
+    """The data card of a subset in Markdown."""
+    rows = manifest.of_kind("image")
+    words = {"all": "all", "even": "those with even numbers", "odd": "those with odd numbers"}
+    listed = f"{len(settings['pids'])} that were named"
+    drawn = f"{settings['ids']} of them, drawn with seed {settings['seed']}"
+    counts = []
+    for split in settings["splits"]:
+        mine = [row for row in rows if row["split"] == split]
+        good = [row for row in mine if row.get("sha256")]
+        counts.append(
+            f"| {split} | {len(good)} | {len({row['pid'] for row in good if row['pid'] > 0})} | {len(mine) - len(good)} |"
+        )
+    return _SUBSET.format(
+        name=card.name,
+        source=settings["source"],
+        tool=tool_version(),
+        parents="\n".join(f"- `{parent['name']}` ({parent['status']}): {parent['terms']}" for parent in card.parents),
+        status=card.status,
+        notice=card.notice,
+        cameras=", ".join(map(str, settings["cameras"])) or "all",
+        ids=listed if settings["ids"] == "listed" else words.get(settings["ids"], drawn),
+        splits=", ".join(settings["splits"]),
+        counts="\n".join(counts),
+    )
+
+
+_TEXTS = {PLATE_SET: backgrounds_text, SUBSET: subset_text}
+
+
 def readme_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
     """The data card of a set that has a manifest, in Markdown. Raises InputError if its settings are not those of such a set."""
-    text = backgrounds_text if card.kind == PLATE_SET else data_card
+    text = _TEXTS.get(card.kind, data_card)
     try:
         return text(card, settings, manifest)
     except (KeyError, TypeError, ValueError) as error:

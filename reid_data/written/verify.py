@@ -37,7 +37,7 @@ def require_manifest(root: Path) -> Manifest:
     manifest = read_manifest(root)
     if manifest is None:
         raise InputError(
-            f"'{printable(root)}' has no {MANIFEST_FILE}: it was not made by 'reid-data composite' or 'backgrounds'."
+            f"'{printable(root)}' has no {MANIFEST_FILE}: it was not made by 'reid-data composite', 'backgrounds' or 'subset'."
         )
     return manifest
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reid_data.compose.views import content_digest, load_test_set
+from reid_data.compose.views import content_digest, load_test_set, read_over
 from reid_data.errors import InputError, ReidError, UsageError
 from reid_data.files import AnyPath, require_space
 from reid_data.records import ReidDataset, count_split
@@ -15,6 +15,7 @@ from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import Plan, Training
 from reid_train.runs.folder import finished, test_key
 from reid_train.runs.result import RunResult
+from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import take_part
 from reid_train.training.fit import identify
 from reid_train.training.versions import score_versions
@@ -123,8 +124,15 @@ def _prepare_cell(
     place = machine.runs / CELLS_FOLDER
     key = identify(settings, datasets, device=machine.device, data_root=machine.data_root).train_key
     digests = {part.name: load(part.name)[1] for part in training.parts}
-    keys = {test.name: test_key(key, settings, test.digest, versions=score_versions()) for test in tests}
+    keys = {test.name: test_key(key, settings, _digest(test, settings), versions=score_versions()) for test in tests}
     return Cell(training, datasets, key, place / training.folder(key), digests, keys)
+
+
+def _digest(test: Column, settings: TrainSettings) -> str:
+    """The digest of a column as a test under these settings sees it (see `testing.test`)."""
+    if settings.matte_colour is None:
+        return test.digest
+    return content_digest(read_over(test.dataset, settings.matte_colour))
 
 
 def _chance(name: str, dataset: ReidDataset) -> float:

@@ -23,7 +23,7 @@ LOGS_FOLDER = "logs"
 TAIL_LINES = 20
 SAID_CHARACTERS = 300
 ORPHAN_SECONDS = 20.0
-TEMPORARY_CODES = (EnvironmentFault.exit_code, 130)
+INTERRUPTED_CODES = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 Say = Callable[[str], None]
 
 
@@ -160,6 +160,8 @@ def _failure(code: int, lines: Sequence[str]) -> Failure:
         number = -code
         name = signal.Signals(number).name if number in {int(one) for one in signal.Signals} else ""
         return Failure(f"killed by signal {number} {name}".rstrip(), tuple(lines), again=True)
+    if code in INTERRUPTED_CODES:
+        return Failure("interrupted", tuple(lines), again=True)
     said = [line for line in lines if line.startswith("Error: ")] or [line for line in lines if line] or ["no output"]
     reason = said[-1].removeprefix("Error: ")
-    return Failure(reason, tuple(lines), again=code in TEMPORARY_CODES)
+    return Failure(reason, tuple(lines), again=code == EnvironmentFault.exit_code)

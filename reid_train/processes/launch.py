@@ -8,6 +8,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from reid_data.errors import EnvironmentFault, ReidError
+from reid_data.parallel import deaf_children, undisturbed
 
 
 def launch(function: Callable[..., Any], arguments: tuple[Any, ...], num_processes: int) -> Any:
@@ -25,10 +26,12 @@ def launch(function: Callable[..., Any], arguments: tuple[Any, ...], num_process
             child = context.Process(
                 target=_run, args=(there, function, arguments, rank, num_processes, port), daemon=False
             )
-            child.start()
-            there.close()
-            ends.append(here)
-            children.append(child)
+            with undisturbed():
+                with deaf_children():
+                    child.start()
+                there.close()
+                ends.append(here)
+                children.append(child)
         answers = _collect(ends)
     finally:
         for child in children:

@@ -13,6 +13,7 @@ from reid_data.datasets import find_dataset
 from reid_data.errors import ImageError, ReidError
 from reid_data.files import settings_digest
 from reid_data.images import encode_jpeg, read_image, resize
+from reid_data.records import WHITE
 from reid_train.report.evidence import Evidence
 from reid_train.report.reliance import split_diagnostic
 
@@ -144,6 +145,6 @@ def _read_thumb(root: Path, name: str) -> str | None:
     if path.is_absolute() or ".." in path.parts or "\0" in name:
         return None
     try:
-        return data_uri(resize(read_image(str(root / name), str(root)), THUMB), THUMB_QUALITY)
+        return data_uri(resize(read_image(str(root / name), str(root), WHITE), THUMB), THUMB_QUALITY)
     except (ImageError, OSError):
         return None

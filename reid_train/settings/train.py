@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from reid_data.errors import InputError, UsageError, unknown_name
+from reid_data.records import Colour, read_colour
 from reid_data.shapes import parse_toml
 from reid_data.text_files import read_text
 from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
@@ -128,6 +129,13 @@ class TrainSettings:
         most=1,
     )
     bg: str = setting("none", "Set whose backgrounds --background-swap draws.", "ours", "batches", form="none|SET")
+    matte: str = setting(
+        "none",
+        "Colour that pictures with transparent pixels are read over, in training and tests; none: they are refused.",
+        "ours",
+        "batches",
+        form="none|R,G,B",
+    )
     # batches
     sampler: str = setting(
         "pk", "P identities x K images, or random images.", ASSUMED, "batches", choices=("pk", "random")
@@ -247,7 +255,7 @@ class TrainSettings:
             )
         if self.triplet_margin != "soft":
             number("triplet_margin", self.triplet_margin, float, least=0)
-        _ = self.lr_steps, self.norm_numbers, self.rerank_numbers, self.expand_numbers
+        _ = self.lr_steps, self.norm_numbers, self.matte_colour, self.rerank_numbers, self.expand_numbers
 
     @property
     def height_width(self) -> tuple[int, int]:
@@ -261,6 +269,11 @@ class TrainSettings:
     def norm_numbers(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """Channel (mean, std) that `norm` states itself; None if it names a data set."""
         return IMAGENET_NORM if self.norm == "imagenet" else channel_numbers("norm", self.norm)
+
+    @property
+    def matte_colour(self) -> Colour | None:
+        """The colour (R, G, B) that `matte` states; None for none."""
+        return None if self.matte == "none" else read_colour(self.matte)
 
     @property
     def rerank_numbers(self) -> tuple[int, int, float] | None:

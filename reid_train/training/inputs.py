@@ -11,7 +11,7 @@ from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import UsageError
 from reid_data.files import sha256_file
-from reid_data.records import Record, ReidDataset, count_split
+from reid_data.records import Record, ReidDataset, count_split, over_matte
 from reid_data.segment import DEFAULT_SEGMENTER, build_segmenter
 from reid_data.segment.base import Segmenter
 from reid_train.model.weights import weights_path
@@ -119,6 +119,7 @@ def resolve_inputs(settings: TrainSettings, datasets: Sequence[ReidDataset], dat
     A set that the settings name is one of `datasets`, else it is loaded from `data_root` (default: `data`). Raises
     ReidError for what is not there or does not go together.
     """
+    datasets = [over_matte(dataset, settings.matte_colour) for dataset in datasets]
     names = [dataset.name for dataset in datasets]
     if not names or len(set(names)) < len(names):
         raise UsageError(f"training sets must be named, and each once; got {', '.join(names) or 'none'}.")
@@ -128,7 +129,7 @@ def resolve_inputs(settings: TrainSettings, datasets: Sequence[ReidDataset], dat
     @cache
     def named(name: str) -> ReidDataset:
         found = next((dataset for dataset in datasets if dataset.name == name), None)
-        return found or load_dataset(name, data_root or Path("data"))
+        return found or load_dataset(name, data_root or Path("data"), settings.matte_colour)
 
     weights = weights_path(settings.weights, settings.backbone)
     norm_set = named(settings.norm.removesuffix(":per-image")) if settings.norm_numbers is None else None

@@ -48,7 +48,7 @@ def test_png_round_trip_keeps_every_pixel_and_the_channel_order():
 )
 def test_the_quick_jpeg_header_is_pillows(options):
     data = saved(Image.fromarray(random_image(1, (40, 23))), "JPEG", **options)
-    assert images._jpeg_header(data) == ("JPEG", 23, 40) == images._any_header(data)
+    assert images._jpeg_header(data) == ("JPEG", 23, 40, False) == images._any_header(data)
 
 
 @given(st.data())

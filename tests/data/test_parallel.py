@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reid_data.errors import EnvironmentFault
-from reid_data.parallel import ordered_map
+from reid_data.parallel import deaf_children, ordered_map, undisturbed
 
 
 def square(number: int) -> int:
@@ -29,6 +31,12 @@ def die_at_three(number: int) -> int:
     if number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return number
+
+
+def stopped_at_three(number: int) -> int:
+    """Is told to stop, and then fails."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return fail_at_three(number)
 
 
 @dataclass(frozen=True)
@@ -85,3 +93,35 @@ def test_an_error_reaches_the_caller(workers):
 def test_a_killed_worker_is_said_in_words():
     with pytest.raises(EnvironmentFault, match="worker process died"):
         list(ordered_map(die_at_three, range(6), 2, chunk=1))
+
+
+@pytest.fixture
+def answered():
+    """The numbers of the signals answered; the test's own handlers, put back at its end."""
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in numbers}
+    yield came
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_are_answered_after_what_must_not_be_disturbed(answered):
+    with undisturbed():
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert answered == []
+    assert sorted(answered) == [signal.SIGINT, signal.SIGTERM]
+    with pytest.raises(ValueError, match="three"), undisturbed():
+        stopped_at_three(3)
+    assert len(answered) == 3, "also where that fails"
+
+
+def test_children_started_deaf_leave_ctrl_c_to_their_parent(answered):
+    asking = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT).name)"]
+    with deaf_children():
+        deaf = subprocess.run(asking, capture_output=True, text=True, check=True)
+    assert deaf.stdout == "SIG_IGN\n"
+    os.kill(os.getpid(), signal.SIGINT)
+    assert answered == [signal.SIGINT], "the parent answers again"
+    assert list(ordered_map(signal.getsignal, [signal.SIGINT, signal.SIGTERM], 2)) == [signal.SIG_IGN, signal.SIG_DFL]

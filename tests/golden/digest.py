@@ -9,8 +9,9 @@ ask for renewed entries, and is then a change of bytes like any other.
 Tried on one processor with AVX-512 by taking kernels away: numpy without AVX-512 and without AVX2 (NPY_DISABLE_CPU_FEATURES),
 OpenCV without AVX-512 and without AVX2, FMA3 and FP16 (OPENCV_CPU_DISABLE), torch at AVX2 and at its default
 (ATEN_CPU_CAPABILITY, DNNL_MAX_CPU_ISA), one and two threads. Everything that is hashed was the same in all of them. The
-steps that return a `Near` were not, to the last bit; their sketches moved by at most a seventh of TOLERANCE. Processors of
-another architecture were not tried.
+steps that return a `Near` were not, to the last bit; their sketches moved by at most a seventh of TOLERANCE. So was `fill-rows`,
+until a processor was met for which OpenBLAS takes other kernels (OPENBLAS_CORETYPE switches between them): a `Near`, too, since
+then, and its sketch moved by a twentieth of TOLERANCE. Processors of another architecture were not tried.
 """
 
 import hashlib

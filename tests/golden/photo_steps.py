@@ -14,6 +14,7 @@ from reid_data.compose.rim import decontaminate, old_background, seam_ratio
 from reid_data.compose.settings import limit_records, num_plates
 from reid_data.compose.swap import BackgroundSwap
 from reid_data.export.masks import cut_out
+from reid_data.export.subset import SubsetSettings, choose_records, market_names
 from reid_data.files import write_atomic
 from reid_data.images import encode_jpeg, encode_mask, encode_png, resize
 from reid_data.jpeg import usual_quality, written_quality
@@ -23,7 +24,7 @@ from reid_data.plates.files import fit_plate
 from reid_data.plates.fill import fill_rows, fill_telea
 from reid_data.plates.scenes import Search, frame_pieces, picture_source, scene_pieces
 from reid_data.plates.sides import background_sides
-from reid_data.records import Card, Record, ReidDataset
+from reid_data.records import SPLITS, Card, Record, ReidDataset
 from reid_data.seeds import image_seed
 from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.cache import Masked, Unusable
@@ -113,7 +114,9 @@ def sam(folder: Path) -> Any:
 
 def filled_rows(folder: Path) -> Any:
     sizes = (*SIZES, (256, 128))  # the narrowest window counts from about 128 columns on
-    return tuple(fill_rows(photograph(seed, size), alpha(seed, size) > 0.3, seed) for seed in SEEDS for size in sizes)
+    return Near(
+        tuple(fill_rows(photograph(seed, size), alpha(seed, size) > 0.3, seed) for seed in SEEDS for size in sizes)
+    )
 
 
 def filled_telea(folder: Path) -> Any:
@@ -310,10 +313,28 @@ def plans(folder: Path) -> Any:
     ]
     settings = [PlanSettings(pairing=pairing, max_reuse=reuse, seed=7) for pairing in PAIRINGS for reuse in (1, 6)]
     plans = [make_plan(infos, {"train": plates, "test": plates[::2]}, one) for one in [PlanSettings(), *settings]]
-    return [[astuple(task) for task in plan] for plan in plans]
+    return [[(astuple(task.record)[:5], *astuple(task)[1:]) for task in plan] for plan in plans]
+
+
+def subsets(folder: Path) -> Any:
+    """Whose pictures are taken by every way of choosing, and how they are called where names do not say it."""
+    people = [*records(9, 3, "train"), *records(12, 2, "query", first=20), *records(12, 3, "gallery", first=20)]
+    people += [Record("there", f"{pid}.png", pid, 2, "gallery") for pid in (0, -1, 33)]
+    splits = ([record for record in people if record.split == split] for split in SPLITS)
+    whole = ReidDataset(Card("whole"), Path("there"), *splits)
+    ways: list[dict[str, Any]] = [
+        {},
+        {"ids": "even"},
+        {"ids": "odd", "cameras": (2, 3)},
+        {"ids": "listed", "pids": (21, 3)},
+    ]
+    ways += [{"ids": share, "seed": seed} for share in ("0.3", "0.6") for seed in (0, 1)]
+    chosen = [choose_records(whole, SubsetSettings(**way)) for way in ways]
+    return [[(record.name, record.pid, name) for record, name in zip(one, market_names(one))] for one in chosen]
 
 
 STEPS = {
+    "subset": subsets,
     "resize": resized,
     "encoding": encoded,
     "mask-clean-up": clean_masks,

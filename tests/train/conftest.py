@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from reid_data.datasets import load_dataset
-from reid_data.images import write_image
+from reid_data.files import write_atomic
+from reid_data.images import encode_png, read_image, write_image
 from reid_data.records import ReidDataset
 from reid_train.model import reid_net
 from reid_train.settings.train import TrainSettings
@@ -35,6 +36,17 @@ def write_tiny_set(root: Path, seed: int = 0, num_ids: int = NUM_IDS, contrast: 
                     write_image(root / folder / name, picture.clip(0, 255).astype(np.uint8))
                     if first == 101 and number == 0:
                         write_image(root / "query" / name, picture.clip(0, 255).astype(np.uint8))
+    return root
+
+
+def make_transparent(root: Path) -> Path:
+    """Turn the pictures of a set into PNG files whose left half is seen through, the old pixels left below."""
+    for path in sorted(root.rglob("*.jpg")):
+        image = read_image(str(path))
+        alpha = np.full(image.shape[:2], 255, np.uint8)
+        alpha[:, : image.shape[1] // 2] = 0
+        write_atomic(path.with_suffix(".png"), encode_png(np.dstack([image, alpha])))
+        path.unlink()
     return root
 
 

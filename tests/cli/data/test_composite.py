@@ -182,12 +182,32 @@ def test_preview_of_what_would_be_made(root: Path) -> None:
     before = tree(root)
     result = composite(root, "--preview", "6", "--out", "planned")
     assert result.return_value == 0, result.exception
-    assert "the whole: 10 images (about 0 dropped)" in result.stdout
+    assert "the whole: 10 images (about 0 dropped, 0 unreadable)" in result.stdout
     after = tree(root)
     assert set(after) - set(before) == {"planned-preview.jpg"}
     assert read_image(str(root / "planned-preview.jpg")).std() > 20
     document = json.loads(composite(root, "--preview", "2", "--json").stdout)
     assert (document["images"], document["workers"]) == (10, 1)
+
+
+def test_unreadable_pictures_are_named_and_give_exit_code_1(root: Path) -> None:
+    first, *_ = sorted((root / "campus" / "bounding_box_train").iterdir())
+    first.write_bytes(b"")
+    for kind in ((), ("--from", "crops")):
+        result = run(
+            root, "backgrounds", "campus", *kind, "--segmenter", "precomputed", "--num", "80", "--workers", "1"
+        )
+        assert result.return_value == 1
+        assert "refused 1: is empty (N bytes)" in result.stdout
+        assert "1 images could not be used; the reasons are in" in result.stderr
+        assert f"the first: bounding_box_train/{first.name} is empty (0 bytes)" in result.stderr
+    document = run(root, "backgrounds", "campus", "--segmenter", "precomputed", "--num", "80", "--json").stdout
+    assert (json.loads(document)["failed"], json.loads(document)["was_finished"]) == (1, True)
+    first, *_ = sorted((root / "market" / "query").iterdir())
+    first.write_bytes(b"")
+    result = composite(root, "--preview", "10", "--out", "planned")
+    assert result.return_value == 1
+    assert "about 0 dropped, 1 unreadable" in result.stdout
 
 
 def test_quality_and_its_sheet(root: Path) -> None:

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from reid_data import files
@@ -14,7 +15,7 @@ from reid_data.compose.settings import CompositeSettings, limit_records, load_so
 from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import sha256_file
-from reid_data.images import read_image
+from reid_data.images import encode_mask, encode_png, read_image
 from reid_data.manifest import MANIFEST_FILE, Row, read_manifest
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
@@ -222,11 +223,9 @@ def test_unreadable_images_become_rows_and_the_rest_is_made(fg: ReidDataset, bg:
 
 
 def test_the_gate_drops_in_training_and_flags_in_testing(fg: ReidDataset, bg: ReidDataset, tmp_path: Path) -> None:
-    for record in (fg.train[0], fg.query[0]):
-        mask_of(fg, record.name).unlink()
-    for record in fg.gallery:
-        if record.pid <= 0:
-            mask_of(fg, record.name).unlink()
+    nobody = [fg.train[0], fg.query[0], *(record for record in fg.gallery if record.pid <= 0)]
+    for record in nobody:
+        mask_of(fg, record.name).write_bytes(encode_mask(np.zeros((48, 24))))
     built = build(fg, bg, tmp_path / "out")
     assert built.counts == {"train": {"dropped": 1, "ok": 3}, "query": {"flagged": 1, "ok": 1}, "gallery": {"ok": 4}}
     assert built.failed == 0
@@ -238,6 +237,17 @@ def test_the_gate_drops_in_training_and_flags_in_testing(fg: ReidDataset, bg: Re
         assert rows[record.name]["person"] == (record.pid > 0)
     document = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert document["counts"]["train"]["images"] == 3
+
+
+def test_a_picture_without_a_mask_is_failed_not_dropped(fg: ReidDataset, bg: ReidDataset, tmp_path: Path) -> None:
+    mask_of(fg, fg.train[0].name).unlink()
+    mask_of(fg, fg.query[0].name).write_bytes(encode_png(np.ones((48, 24), np.uint8)))
+    built = build(fg, bg, tmp_path / "out")
+    assert built.counts == {"train": {"failed": 1, "ok": 3}, "query": {"failed": 1, "ok": 1}, "gallery": {"ok": 4}}
+    assert built.failed == 2
+    reasons = {row["source"]: row["reason"] for row in image_rows(tmp_path / "out") if row["status"] == "failed"}
+    assert reasons[fg.train[0].name].startswith("has no mask: expected 'masks/")
+    assert "has no larger value than 1" in reasons[fg.query[0].name]
 
 
 def test_no_usable_plate_is_an_error(fg: ReidDataset, bg: ReidDataset, tmp_path: Path) -> None:

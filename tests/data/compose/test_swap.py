@@ -13,7 +13,7 @@ from reid_data.compose.picture import Steps, compose
 from reid_data.compose.swap import BackgroundSwap, as_alpha
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, UsageError
-from reid_data.images import decode_image, encode_jpeg, encode_png, write_image
+from reid_data.images import decode_image, encode_jpeg, encode_mask, encode_png, write_image
 from reid_data.plates.files import list_scenes, read_scene
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
@@ -162,9 +162,12 @@ def test_the_coin_does_not_choose_the_plate(sets: tuple[ReidDataset, ReidDataset
 def test_bad_masks_are_left_alone(sets: tuple[ReidDataset, ReidDataset]) -> None:
     people, bg = sets
     Path(people.root, "masks", people.train[0].name).with_suffix(".png").unlink()
+    empty = encode_mask(np.zeros((48, 24)))
+    Path(people.root, "masks", people.train[2].name).with_suffix(".png").write_bytes(empty)
     swap = prepare(people, bg, probability=1.0)
-    assert swap.usable == 7
+    assert swap.usable == 6
     assert swap(people.train[0], 1) is None
+    assert swap(people.train[2], 1) is None
     assert swap(people.train[1], 1) is not None
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, ImageError, InputError, UsageError
 from reid_data.files import sha256_file
 from reid_data.images import read_image, write_image
-from reid_data.manifest import Row, read_manifest
+from reid_data.manifest import Manifest, Row, read_manifest
 from reid_data.masks import judge
 from reid_data.plates.build import BackgroundSettings, build_backgrounds
 from reid_data.plates.crops import PlateSettings, Rejected, gather_plates
@@ -25,6 +25,7 @@ from reid_data.plates.scenes import picture_source
 from reid_data.records import Record
 from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.precomputed import PrecomputedSegmenter
+from reid_data.written.readme import refusals
 from tests.data.people import tree, write_people_set
 from tests.killed import killed
 
@@ -95,7 +96,10 @@ def test_plates_of_a_set_of_crops(tmp_path: Path) -> None:
         assert row["person_share"] == 0
         assert 0.3 < row["invented"] < 0.9
         assert (row["side"] == "train") == row["source"].startswith("bounding_box_train")
-        assert SEER.segment([], [read_image(str(tmp_path / "plates" / row["name"]))])[0][0].mean() == 0
+        assert (
+            SEER.segment([], [read_image(str(tmp_path / "plates" / row["name"]), transparency="ignored")])[0][0].mean()
+            == 0
+        )
     again = build_backgrounds(people, tmp_path / "plates", SEER, BackgroundSettings(num=8))
     assert again.was_finished
     with pytest.raises(UsageError, match="seed: 0 there, 3 now"):
@@ -212,13 +216,54 @@ def test_scenes_with_people_in_them_give_only_empty_pieces(tmp_path: Path, worke
 def test_the_median_over_time_removes_who_walks_past(tmp_path: Path) -> None:
     folder = write_streets(tmp_path / "video", number=5, people=True)
     clean = street(0).astype(int)
-    scene = median_frame(sorted(str(path) for path in (folder / "cam0").iterdir()))
+    frames = list(picture_source(folder / "cam0", "", frames=True).train)
+    faults: list[tuple[Record, str]] = []
+    scene = median_frame(frames, faults)
     assert np.abs(scene.astype(int) - clean).max() < 12
     (folder / "cam0" / "9.png").write_bytes(b"")
     write_image(folder / "cam0" / "8.png", np.zeros((10, 10, 3), np.uint8))
-    assert np.array_equal(scene, median_frame(sorted(str(path) for path in (folder / "cam0").iterdir())))
+    empty, small = (replace(frames[0], name=name) for name in ("9.png", "8.png"))
+    assert np.array_equal(scene, median_frame([*frames, small, empty], faults))
+    assert faults == [(empty, "is empty (0 bytes)")]
     with pytest.raises(ImageError, match="has 1 frames"):
-        median_frame([str(folder / "cam0" / "0.png")])
+        median_frame(frames[:1], [])
+    with pytest.raises(ImageError, match=r"needs at least 3; 1 cannot be read, the first: 9\.png is empty"):
+        median_frame([frames[0], empty], [])
+
+
+@pytest.mark.parametrize("kind", ["crops", "scenes", "frames"])
+def test_every_picture_that_cannot_be_read_is_a_failed_row(kind: str, tmp_path: Path) -> None:
+    if kind == "crops":
+        source = load_dataset(str(write_people_set(tmp_path / "people", num_ids=4)), tmp_path)
+    else:
+        source = picture_source(write_streets(tmp_path / "streets", number=5), "mine", frames=kind == "frames")
+    broken = {record.name for record in source.train[1::3]}
+    for name in broken:
+        (source.root / name).write_bytes(b"")
+    built = build_backgrounds(
+        source, tmp_path / "plates", SEER, BackgroundSettings(kind, num=500, plates=PlateSettings(min_quality=0))
+    )
+    assert set(built.failed) == {(name, "is empty (0 bytes)") for name in broken}
+    assert len(built.failed) == len(broken)
+    assert built.rejected["is empty (N bytes)"] == len(broken)
+    rows = read_manifest(tmp_path / "plates").of_kind("plate")  # type: ignore[union-attr]
+    assert {row["source"] for row in rows if row["status"] == "failed"} == broken
+    assert all(row["source"] not in broken for row in rows if row["status"] == "rejected")
+
+
+def test_reasons_are_counted_without_their_numbers() -> None:
+    reasons = [
+        "is too small (31x40)",
+        "is too small (9x12)",
+        "mask quality 0.31: cut off",
+        "somebody is seen in 4% of it",
+    ]
+    manifest = Manifest({}, [{"row": "plate", "reason": reason} for reason in reasons], [])
+    assert refusals(manifest) == {
+        "is too small (width x height)": 2,
+        "mask quality N: cut off": 1,
+        "somebody is seen in N% of it": 1,
+    }
 
 
 def test_frames_give_each_side_its_half_of_the_view(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from reid_data.datasets import load_dataset
 from reid_data.errors import ImageError, UsageError
 from reid_data.files import cache_folder
+from reid_data.images import encode_mask
 from reid_data.plates.crops import (
     Plate,
     PlateSettings,
@@ -110,8 +111,13 @@ def test_other_settings_other_plates(people: list[Record]) -> None:
     assert second.hole.sum() < first.hole.sum()
 
 
+def empty_mask(record: Record) -> None:
+    """Write for a picture that nobody is in it."""
+    Path(record.root, "masks", record.name).with_suffix(".png").write_bytes(encode_mask(np.zeros((48, 24))))
+
+
 def test_the_gate_rejects_with_a_reason(people: list[Record]) -> None:
-    Path(people[0].root, "masks", people[0].name).with_suffix(".png").unlink()
+    empty_mask(people[0])
     one = next(plates(people[:2], SEGMENTER, PlateSettings(), 1))
     assert isinstance(one, Rejected)
     assert one.reason == "mask quality 0.00: no person found"
@@ -149,7 +155,7 @@ def test_only_as_many_crops_are_tried_as_needed(people: list[Record]) -> None:
 
 def test_the_next_blocks_make_up_for_rejected_crops(people: list[Record]) -> None:
     for record in people[: len(people) // 2]:
-        Path(record.root, "masks", record.name).with_suffix(".png").unlink()
+        empty_mask(record)
     Path(people[-1].path).write_bytes(b"")
     bank = gather_plates(people, 100, SEGMENTER, PlateSettings(), 0, workers=2)
     assert len(bank.plates) == len(people) - len(people) // 2 - 1

@@ -177,11 +177,41 @@ def test_precomputed_elsewhere_by_split_and_stem(people: list[Record], tmp_path:
     assert np.allclose(alpha, 128 / 255)
 
 
-def test_precomputed_without_a_mask_sees_nobody(people: list[Record]) -> None:
-    Path(people[0].root, "masks", "bounding_box_train", f"{people[0].stem}.png").unlink()
+def test_precomputed_with_an_empty_mask_sees_nobody(people: list[Record]) -> None:
+    (Path(people[0].root, "masks") / people[0].name).with_suffix(".png").write_bytes(encode_mask(np.zeros((48, 24))))
     (alpha,), (quality,) = PrecomputedSegmenter().segment(people[:1], [np.zeros((48, 24, 3), np.uint8)])
     assert not alpha.any()
     assert quality == 0
+
+
+def test_what_is_no_mask_is_said_picture_by_picture(people: list[Record]) -> None:
+    masks = [(Path(record.root, "masks") / record.name).with_suffix(".png") for record in people]
+    masks[0].unlink()
+    plane = ellipse_mask().astype(np.uint8)
+    masks[1].write_bytes(encode_png(plane))
+    masks[2].write_bytes(encode_png(7 * plane))
+    masks[3].write_bytes(encode_png(np.dstack([255 * plane, plane, plane])))
+    found = MaskCache(PrecomputedSegmenter()).masked(people[:5])
+    assert [one.reason for one in found[:4] if isinstance(one, Unusable)] == [
+        f"has no mask: expected 'masks/{people[0].name.replace('.jpg', '.png')}'",
+        *(
+            f"its mask 'masks/{record.name.replace('.jpg', '.png')}' {reason}"
+            for record, reason in zip(
+                people[1:4],
+                (
+                    "has no larger value than 1: expected 0 (background) to 255 (the person); multiply it by 255",
+                    "has no larger value than 7: expected 0 (background) to 255 (the person); "
+                    "if they are labels, write 255 where the person is",
+                    "is a picture in colours: a mask is grey, from 0 (background) to 255 (the person)",
+                ),
+            )
+        ),
+    ]
+    assert isinstance(found[4], Masked), "the others of the batch are as they were"
+    masks[0].with_suffix(".bmp").write_bytes(b"a mask")
+    (again,) = MaskCache(PrecomputedSegmenter()).masked(people[:1])
+    assert isinstance(again, Unusable)
+    assert again.reason.endswith("_00.bmp' is there, but a mask is an 8-bit PNG")
 
 
 def test_precomputed_names_a_mask_of_the_wrong_size(people: list[Record]) -> None:

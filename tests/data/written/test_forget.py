@@ -144,8 +144,9 @@ def test_a_killed_run_is_made_good_by_the_next(sets: tuple[ReidDataset, ReidData
     assert failpoint > 8
 
 
-def test_kept_masks_and_plates_go_with_the_person(tmp_path: Path) -> None:
-    people = load_dataset(str(write_people_set(tmp_path / "people", num_ids=3)), tmp_path)
+@pytest.mark.parametrize("matte", [None, (1, 2, 3)])
+def test_kept_masks_and_plates_go_with_the_person(matte: tuple[int, int, int] | None, tmp_path: Path) -> None:
+    people = load_dataset(str(write_people_set(tmp_path / "people", num_ids=3)), tmp_path, matte)
 
     class Kept(RedSegmenter):
         """Its masks are kept."""

@@ -102,6 +102,13 @@ def test_a_killed_cell_is_tried_again_and_the_tables_are_the_same(grid: Grid) ->
     assert grid.run(killing) == grid.whole
 
 
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_stopped_cell_is_tried_again(grid: Grid, code: int) -> None:
+    stopping = f"if name.startswith('cells/tiny') and not marker.exists():\n    marker.touch()\n    sys.exit({code})"
+    assert grid.run(stopping)["trainings"][0]["reason"] == "interrupted"
+    assert grid.run(stopping) == grid.whole
+
+
 def test_a_test_that_fails_takes_no_other_with_it(grid: Grid) -> None:
     """The child that trains ends at the failing test; the other test gets a child of its own."""
     before = (

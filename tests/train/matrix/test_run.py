@@ -14,7 +14,7 @@ from reid_train.testing import test as run_test
 from reid_train.training.fit import fit
 from reid_train.training.training import Training
 from tests.conftest import random_image
-from tests.train.conftest import small, write_tiny_set
+from tests.train.conftest import make_transparent, small, write_tiny_set
 
 pytestmark = pytest.mark.usefixtures("tiny_backbone")
 
@@ -68,6 +68,16 @@ def test_a_changed_data_set_is_trained_again(tmp_path):
     first = run(["mine"], ["mine"], tmp_path / "runs", tmp_path / "data")["trainings"][0]["key"]
     write_image(root / "bounding_box_train" / "0001_c1s1_000000_00.jpg", random_image(1))
     assert run(["mine"], ["mine"], tmp_path / "runs", tmp_path / "data")["trainings"][0]["key"] != first
+
+
+def test_cells_over_a_matte_are_done_once(tmp_path, monkeypatch):
+    make_transparent(write_tiny_set(tmp_path / "glass"))
+    plan, machine = make_plan(["glass"], ["glass"], small(matte="10,200,60")), Machine(tmp_path, tmp_path, "cpu", 1)
+    document = run_matrix(plan, tmp_path / "matrix", machine, quiet)
+    assert num_failed(document) == 0
+    monkeypatch.setattr("reid_train.matrix.runner.run_test", lambda *_, **__: pytest.fail("tested again"))
+    monkeypatch.setattr("reid_train.training.fit.Training", lambda *_: pytest.fail("trained again"))
+    assert run_matrix(plan, tmp_path / "matrix", machine, quiet) == document
 
 
 def test_axes_and_unions(tiny_root, tmp_path):

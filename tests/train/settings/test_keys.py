@@ -42,6 +42,7 @@ DEFAULTS = {
         "random_erasing": 0.5,
         "background_swap": 0.0,
         "bg": "none",
+        "matte": "none",
         "sampler": "pk",
         "batch_ids": 16,
         "batch_images": 4,

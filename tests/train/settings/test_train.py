@@ -30,6 +30,7 @@ OTHER_VALUES: dict[str, Any] = {
     "temperature_schedule": "log-up",
     "size": "64x32",
     "norm": "market",
+    "matte": "255,255,255",
     "triplet_margin": "soft",
     "lr_step": "40,70",
     "rerank": "20,6,0.3",

@@ -92,7 +92,7 @@ def test_finding_decodes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_training_looks_its_inputs_up_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded, segmenters = [], []
     load, segmenter = module.load_dataset, module._segmenter
-    monkeypatch.setattr(module, "load_dataset", lambda name, where: loaded.append(name) or load(name, where))
+    monkeypatch.setattr(module, "load_dataset", lambda name, *where: loaded.append(name) or load(name, *where))
     monkeypatch.setattr(module, "_segmenter", lambda: segmenters.append(1) or segmenter())
     settings = small(norm="people", background_swap=0.5, bg="people", epochs=1, iterations=1)
     fit(settings, [load("tiny", root)], root / "run", device="cpu", workers=1, data_root=root)

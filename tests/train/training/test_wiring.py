@@ -33,7 +33,7 @@ from reid_train.settings.train import TrainSettings, fields
 from reid_train.training import inputs, training
 from reid_train.training.fit import fit
 from tests.data.people import write_people_set
-from tests.train.conftest import build_tiny_backbone, small, write_tiny_set
+from tests.train.conftest import build_tiny_backbone, make_transparent, small, write_tiny_set
 
 SEAMS = ("network", "input", "batches", "steps")
 SWAPS = {"background_swap": 0.5, "bg": "streets", "batch_ids": 2}
@@ -84,6 +84,7 @@ TRIALS: dict[str, list[Trial]] = {
     "random_erasing": [to(0)],
     "background_swap": [to(1.0, **SWAPS)],
     "bg": [to("squares", **SWAPS)],
+    "matte": [to("255,255,255", matte="0,0,0")],
     "sampler": [to("random")],
     "batch_ids": [to(3)],
     "batch_images": [to(3)],
@@ -174,8 +175,9 @@ class Lab:
         )
 
     def dataset(self, settings: TrainSettings) -> ReidDataset:
-        """People with masks for what pastes them elsewhere, else the set of two-coloured pictures."""
-        return load_dataset("people" if settings.background_swap else "tiny", self.roots)
+        """People with masks for what pastes them elsewhere, transparent ones for a matte, else the two-coloured pictures."""
+        name = "people" if settings.background_swap else "tiny" if settings.matte == "none" else "glass"
+        return load_dataset(name, self.roots)
 
     def train(self, settings: TrainSettings) -> Seen:
         """One whole training, watched."""
@@ -263,6 +265,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     roots, folder = tmp_path_factory.mktemp("roots"), tmp_path_factory.mktemp("lab")
     write_tiny_set(roots / "tiny")
     write_tiny_set(roots / "hard", seed=5, num_ids=12, contrast=4)  # people who are confused, so that scores can change
+    write_tiny_set(roots / "glass")
+    make_transparent(roots / "glass")
     write_people_set(roots / "people", num_ids=3)
     write_people_set(roots / "streets", 3, seed=100, extras=False)
     write_people_set(roots / "squares", 3, seed=200, extras=False)
