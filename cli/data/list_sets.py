@@ -10,7 +10,7 @@ from reid_data.records import SPLITS
 
 from ..options import data_root_option, json_option, typed
 from ..tables import print_table
-from ..terminal import say
+from ..terminal import say, show
 
 
 @click.command("list")
@@ -47,7 +47,7 @@ def list_sets(data_root: Path, as_json: bool) -> None:
         )
     missing = [name for name in DATASETS if name not in {row["name"] for row in rows}]
     if as_json:
-        click.echo(json.dumps({"data_root": str(data_root), "found": rows, "known_but_absent": missing}, indent=2))
+        show(json.dumps({"data_root": str(data_root), "found": rows, "known_but_absent": missing}, indent=2))
         return
     if rows:
         _print_sets(rows)
