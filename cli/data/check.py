@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", metavar="SET|FOLDER")
 @data_root_option
 @matte_option
 @workers_option
 @json_option
 def check(name: str, data_root: Path, matte: "Colour | None", workers: int | None, as_json: bool) -> int:
-    """Decode every image of a set and name the faults that make training or scores wrong.
+    """Decode every image of a set, or of a folder of photographs, and name the faults that make training or scores wrong.
 
     Exit code 0: nothing wrong (notes are worth a look); 1: faults found.
 
@@ -32,12 +32,12 @@ def check(name: str, data_root: Path, matte: "Colour | None", workers: int | Non
       reid-data check market
       reid-data check ./my_crops --json
     """
-    from reid_data.datasets import load_dataset
     from reid_data.datasets.check import check as check_set
+    from reid_data.datasets.pictures import load_pictures
     from reid_data.parallel import default_workers
     from reid_data.records import SPLITS, count_split
 
-    dataset = load_dataset(name, data_root, matte)
+    dataset = load_pictures(name, data_root, matte)
     notice(dataset)
     with Progress(f"check {dataset.name}") as progress:
         findings, failed = check_set(dataset, default_workers() if workers is None else workers, progress)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="NAME|FOLDER")
+@click.argument("source", metavar="SET|FOLDER")
 @click.option("--out", type=click.Path(path_type=Path), default=None, show_default="beside the source, NAME-masks")
 @data_root_option
 @matte_option

@@ -29,7 +29,7 @@ def parse_size(_: click.Context, __: click.Parameter, value: str | None) -> tupl
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[SET|FOLDER]...")
 @data_root_option
 @matte_option
 @click.option("--split", default="train", show_default=True, help="train, query or gallery.")
@@ -49,7 +49,7 @@ def stats(
     workers: int | None,
     as_json: bool,
 ) -> int:
-    """Channel mean and std of data sets (no NAME: every set found), exact for any number of workers.
+    """Channel mean and std of data sets (none named: every set found) or folders of photographs, exact for any number of workers.
 
     Both definitions of the std: pooled over all pixels, and the mean of each image's std. The result is kept, and
     `reid-train fit --norm NAME` uses it.
@@ -57,9 +57,11 @@ def stats(
     \b
     Example:
       reid-data stats market --size 256x128
+      reid-data stats ./my-photos
     """
-    from reid_data.datasets import found_names, load_dataset
+    from reid_data.datasets import found_names
     from reid_data.datasets.channel_stats import channel_stats, kept_stats, stats_file
+    from reid_data.datasets.pictures import load_pictures
     from reid_data.errors import InputError
     from reid_data.parallel import default_workers
 
@@ -69,7 +71,7 @@ def stats(
         raise InputError(f"no data sets below '{data_root}'. Make two synthetic ones with: reid-data synth")
     results = {}
     for name in chosen:
-        dataset = load_dataset(name, data_root, matte)
+        dataset = load_pictures(name, data_root, matte)
         notice(dataset)
         records = dataset.split(split)[:limit]
         if not records:

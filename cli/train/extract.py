@@ -46,7 +46,8 @@ def extract(
 ) -> int:  # fmt: skip
     """Write the features of a set's query and gallery images, in data-set order, to a feature file.
 
-    Images of a set without query and gallery, or of `--split train`, become the gallery, with no query. By default the
+    Images of a set without query and gallery, of a folder of photographs, or of `--split train`, become the gallery, with no
+    query. By default the
     file is tests/SET/features.safetensors in the run's folder, where `reid-train rank` finds it.
 
     \b
@@ -54,13 +55,13 @@ def extract(
       reid-train extract base market --out market.npz
       reid-train extract base ./my-photos --out mine.safetensors
     """
-    from reid_data.datasets import load_dataset
+    from reid_data.datasets.pictures import load_pictures
     from reid_data.files import make_folder
     from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays, load_trained
 
     folder = run_folder(run, runs)
-    dataset = load_dataset(source, data_root, matte)
+    dataset = load_pictures(source, data_root, matte)
     notice(dataset)
     changes = {name: value for name, value in flags.items() if value is not None}
     target = out or folder / "tests" / dataset.name / "features.safetensors"

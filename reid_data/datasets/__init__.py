@@ -176,6 +176,11 @@ def _plain_name(name: str, card: Card) -> str:
     return card.name if is_path(name) else name
 
 
+def known_layout(name: str, root: Path) -> bool:
+    """Whether a set's folder is known by its name, its card or its split folders, so that its layout is not guessed."""
+    return _spec_for(name, root).reader is not read_identity_folders
+
+
 def _spec_for(name: str, root: Path) -> DatasetSpec:
     """The table row of a known name or folder; else a row made up for this folder's layout."""
     for spec in DATASETS.values():

@@ -14,6 +14,7 @@ import numpy as np
 from reid_data.datasets import DATASETS
 from reid_data.datasets.card import read_document
 from reid_data.datasets.inspect import Look, look_at, near_pairs
+from reid_data.datasets.pictures import PICTURES, how_to_import
 from reid_data.parallel import ordered_map
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLITS, TRANSPARENT, Record, ReidDataset, count_split
 
@@ -52,17 +53,30 @@ def check(
         if progress is not None:
             progress(done, len(records))
     findings = [
-        *_missing_splits(dataset),
-        *_counts(dataset),
-        *_cameras(dataset),
-        *unmatched_queries(dataset),
-        *_identity_overlap(dataset),
-        *_nobody(dataset),
+        *(_no_identities(dataset) if dataset.card.kind == PICTURES else _people(dataset)),
         *_images(records, looks),
         *_duplicates(records, looks),
     ]
     failed = [(record.name, look.fault) for record, look in zip(records, looks) if look.fault]
     return sorted(findings, key=lambda finding: finding.severity), failed
+
+
+def _people(dataset: ReidDataset) -> list[Finding]:
+    parts = (_missing_splits, _counts, _cameras, unmatched_queries, _identity_overlap, _nobody)
+    return [finding for part in parts for finding in part(dataset)]
+
+
+def _no_identities(dataset: ReidDataset) -> list[Finding]:
+    return [
+        Finding(
+            "no_identities",
+            "note",
+            len(dataset.records),
+            "a folder of photographs: nothing says who is on them, nor from which camera",
+            "extract, stats and segment take it as it is; it cannot be trained on or tested on",
+            f"to make a set of it, with person and camera out of the names: {how_to_import(dataset)}",
+        )
+    ]
 
 
 def _missing_splits(dataset: ReidDataset) -> list[Finding]:

@@ -14,6 +14,7 @@ from reid_data.datasets import load_dataset
 from reid_data.datasets.card import write_card
 from reid_data.datasets.folder import number_names, number_people, read_csv
 from reid_data.datasets.named_files import image_names
+from reid_data.datasets.naming import split_name
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, write_atomic
@@ -36,7 +37,8 @@ class Crop:
 @dataclass(frozen=True)
 class ImportSettings:
     """How to read the source. `pattern` (a regular expression with groups pid, camid and perhaps split) is searched for in
-    each path below the folder; `split` is where crops without a split go; `copy` copies instead of hard-linking;
+    each path below the folder (a split by any of `naming.SPLIT_NAMES`);
+    `split` is where crops without a split go; `copy` copies instead of hard-linking;
     `ids_from_zero`: id 0 is a person, not a distractor (see `folder.number_people`).
     """
 
@@ -109,7 +111,7 @@ def _folder_crops(source: Path, pattern: str) -> tuple[list[Crop], int]:
                 example = path if is_image else example
                 continue
             groups = match.groupdict()
-            crops.append(Crop(path, groups["pid"], groups["camid"], groups.get("split") or ""))
+            crops.append(Crop(path, groups["pid"], groups["camid"], split_name(groups.get("split") or "")))
     if not crops:
         shown = f" One that does not match: '{printable(os.path.relpath(example, source))}'." if example else ""
         raise InputError(f"no image below '{printable(source)}' matches --pattern '{pattern}'.{shown}")

@@ -1,6 +1,5 @@
 """Masks or cut-outs of a whole folder of crops, with a verdict per picture."""
 
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,19 +11,18 @@ import numpy as np
 
 from reid_data.compose.rim import VERSIONS as RIM_VERSIONS
 from reid_data.compose.rim import decontaminate
+from reid_data.datasets.pictures import list_pictures, require_pictures
 from reid_data.errors import InputError
 from reid_data.files import AnyPath, make_folder, printable, write_atomic
-from reid_data.formats import READ, names_a_picture
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import encode_mask, encode_png
-from reid_data.manifest import MASK_TABLE, Form, differences, raised
+from reid_data.manifest import Form, differences, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
 from reid_data.masks import iou
 from reid_data.records import Record, matte_text
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
-from reid_data.segment.precomputed import MASK_FOLDER
 from reid_data.segment.survey import batches_of, masked_batches
 from reid_data.written.table import TableOutput
 
@@ -50,27 +48,11 @@ COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema", "matte")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
-    """A record per picture below `root`, sorted by path, and the number of files passed over because they are no pictures.
-
-    Hidden files and folders, `masks/` and `plates/` of `root` itself, `out` and other folders that this module wrote are
-    left out. Raises InputError when there is no picture.
-    """
-    names, others = [], 0
-    for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not _is_output(Path(parent, name), root, out))
-        pictures = [name for name in files if names_a_picture(Path(parent, name))]
-        others += sum(not name.startswith(".") for name in files) - len(pictures)
-        names += [PurePosixPath(os.path.relpath(os.path.join(parent, name), root)).as_posix() for name in pictures]
-    if not names:
-        raise InputError(f"no pictures below '{printable(root)}': expected {READ} files.")
-    return [Record(str(root), name, 0, 0, "train") for name in sorted(names, key=os.fsencode)], others
-
-
-def _is_output(folder: Path, root: Path, out: Path | None) -> bool:
-    """Whether a folder below `root` holds no pictures to segment: hidden, masks, plates, or written by `export_masks`."""
-    if folder.name.startswith(".") or (folder.parent == root and folder.name in (MASK_FOLDER, "plates")):
-        return True
-    return folder.resolve() == (out.resolve() if out else None) or (folder / MASK_TABLE).is_file()
+    """`pictures.list_pictures` below `root` but for what lies in `out`. Raises InputError when there is no picture."""
+    own = out.resolve() if out else None
+    records, others = list_pictures(root, lambda folder: folder.resolve() == own)
+    require_pictures(records, root)
+    return records, others
 
 
 def output_name(record: Record) -> str:

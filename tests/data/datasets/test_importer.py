@@ -62,6 +62,15 @@ def test_split_from_the_pattern(crops, tmp_path):
     assert [len(dataset.split(split)) for split in ("train", "query", "gallery")] == [0, 1, 1]
 
 
+def test_split_folders_by_the_names_in_use(crops, tmp_path):
+    for place in ("bounding_box_train/eve_camA_1.png", "probe/ann_camA_1.png", "image_test/ann_camB_1.png"):
+        (crops / place).parent.mkdir()
+        write_image(crops / place, random_image(len(place)))
+    pattern = r"(?P<split>bounding_box_train|probe|image_test)/(?P<pid>[a-z]+)_cam(?P<camid>\w)"
+    dataset = import_set(crops, tmp_path / "mine", ImportSettings(pattern))
+    assert [len(dataset.split(split)) for split in ("train", "query", "gallery")] == [1, 1, 1]
+
+
 def test_csv(crops, tmp_path):
     (crops / "set.csv").write_text("path,pid,camid,split\nA/bob_camA_1.png,7,3,query\nB/bob_camB_1.png,7,5,gallery\n")
     dataset = import_set(crops / "set.csv", tmp_path / "mine", ImportSettings())
