@@ -12,7 +12,7 @@ from reid_data.errors import EnvironmentFault, ReidError
 from reid_data.files import printable
 
 from .streams import guard_streams
-from .terminal import drawn, say, show_error
+from .terminal import say, show, show_error
 
 EXIT_FAILED_ITEMS = 1
 EXIT_SIGNAL = 128
@@ -47,18 +47,15 @@ def _stop(kind: str, message: str, code: int) -> None:
     """Say it, and end; where a stream cannot take the words, the code has to do."""
     if "--json" in sys.argv:
         with suppress(EnvironmentFault):
-            click.echo(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, indent=2))
+            show(json.dumps({"error": {"kind": kind, "message": message, "exit_code": code}}, indent=2))
     with suppress(EnvironmentFault):
         (say if kind == "interrupted" else show_error)(message)
     sys.exit(code)
 
 
 def _show_usage(error: click.ClickException) -> None:
-    """As click does, on a terminal with the message between rules and where to find help below it."""
+    """As click does, with names made printable, on a terminal between rules."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    if not drawn(sys.stderr):
-        error.show()
-        return
     hint = f"Try '{context.command_path} --help' for help." if context is not None else ""
     if context is not None:
         say(context.get_usage())

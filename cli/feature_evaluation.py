@@ -4,10 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-import click
-
 from .tables import points, print_table
-from .terminal import say
+from .terminal import say, show
 
 
 def evaluate_features(
@@ -67,7 +65,7 @@ def evaluate_features(
 def print_evaluation(document: dict[str, Any], as_json: bool) -> None:
     """Print what `evaluate_features` found, as a table or as JSON; warnings on stderr."""
     if as_json:
-        click.echo(json.dumps(document, indent=2))
+        show(json.dumps(document, indent=2))
         return
     rows = []
     for metric, value in document["metrics"].items():
@@ -77,6 +75,6 @@ def print_evaluation(document: dict[str, Any], as_json: bool) -> None:
         rows.append([metric, points(value), f"{points(low)} to {points(high)}"])
     print_table([document["features"], "%", "95 % interval"], rows)
     counts = document["metrics"]
-    click.echo(f"{counts['queries']:,} queries, {counts['queries_without_match']:,} of them without a valid match")
+    show(f"{counts['queries']:,} queries, {counts['queries_without_match']:,} of them without a valid match")
     for warning in document["warnings"]:
         say(f"Warning: {warning}")

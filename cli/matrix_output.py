@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from .terminal import say
+from .terminal import say, show
 
 if TYPE_CHECKING:
     from reid_train.matrix.cells import Cell, Column, Machine
@@ -38,20 +36,20 @@ def print_outlook(
     num_bytes = space(cells)
     totals = {"seconds": round(seconds, 1), "estimated_from": source, "bytes": num_bytes, "jobs": jobs}
     if as_json:
-        click.echo(json.dumps({"cells": rows, **totals}, indent=2))
+        show(json.dumps({"cells": rows, **totals}, indent=2))
         return 0
     for row in rows:
         cached = len(tests) - len(row["tests_missing"])
-        click.echo(f"{row['state']:6} {row['training']}  ({cached} of {len(tests)} tests cached)  ->  {row['folder']}")
+        show(f"{row['state']:6} {row['training']}  ({cached} of {len(tests)} tests cached)  ->  {row['folder']}")
     num_done = sum(cell.done for cell in cells)
     num_tests = sum(len(row["tests_missing"]) for row in rows)
-    click.echo(
+    show(
         f"{len(cells)} trainings ({num_done} cached), {len(cells) * len(tests)} tests "
         f"({len(cells) * len(tests) - num_tests} cached)."
     )
     if seconds or num_bytes:
         estimate = f"about {_duration(seconds)} with --jobs {jobs} (from {source})"
-        click.echo(f"To do: {estimate}, {num_bytes / 1e9:.1f} GB.")
+        show(f"To do: {estimate}, {num_bytes / 1e9:.1f} GB.")
     return 0
 
 
@@ -79,11 +77,11 @@ def print_results(document: Mapping[str, Any], folder: Path, form: str) -> None:
     from reid_train.matrix.tables import all_tables, as_csv
 
     if form == "json":
-        click.echo(json.dumps(document, indent=2))
+        show(json.dumps(document, indent=2))
     elif form == "csv":
-        click.echo(as_csv(document), nl=False)
+        show(as_csv(document), nl=False)
     else:
-        click.echo("\n\n".join(map(TABLE_FORMATS[form], all_tables(document))))
+        show("\n\n".join(map(TABLE_FORMATS[form], all_tables(document))))
     _say_failures(document, folder)
     say(f"Tables: {folder}/results.csv, results.json, results.md   Page: {folder}/report.html")
 

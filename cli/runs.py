@@ -13,7 +13,7 @@ from reid_data.errors import InputError
 from reid_data.files import printable
 
 from .errors import EXIT_FAILED_ITEMS
-from .terminal import Progress, say, seen_through
+from .terminal import Progress, say, seen_through, show
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
@@ -89,13 +89,13 @@ def finish(result: "RunResult", folder: Path, tested: list[str], as_json: bool) 
     from dataclasses import asdict
 
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), **asdict(result)}, indent=2, sort_keys=True))
+        show(json.dumps({"folder": str(folder), **asdict(result)}, indent=2, sort_keys=True))
     else:
         last = result.training
         trained_on = f"{result.num_images} images of {result.num_classes} identities"
-        click.echo(f"{folder}: {trained_on}, {last['epoch']:.0f} epochs, loss {last['loss']:.3f}")
+        show(f"{folder}: {trained_on}, {last['epoch']:.0f} epochs, loss {last['loss']:.3f}")
         for name in tested:
-            click.echo(f"  on {name}: {metrics_line(result.metrics[name])}")
+            show(f"  on {name}: {metrics_line(result.metrics[name])}")
     rows = [row for name in tested for row in result.tests[name]["unreadable"]]
     return tell_unreadable([*result.unreadable, *rows])
 
@@ -106,7 +106,7 @@ def tell_unreadable(rows: list[dict[str, str]]) -> int:
         return 0
     glass = seen_through(row["reason"] for row in rows)
     say(
-        f"{len(rows)} images could not be read and were left out{glass}; the first: {rows[0]['name']} {rows[0]['reason']}"
+        f"{len(rows)} images could not be read and were left out{glass}; the first: {printable(rows[0]['name'])} {rows[0]['reason']}"
     )
     return EXIT_FAILED_ITEMS
 

@@ -6,7 +6,9 @@ from typing import Literal
 
 import click
 
-from .terminal import clean, coloured, console, drawn
+from reid_data.errors import printable, printable_lines
+
+from .terminal import coloured, console, drawn, show
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> None:
@@ -15,15 +17,14 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequen
     On a terminal left columns are wrapped where the table is too wide; one that is too wide without them becomes a block
     of lines for each row. Nothing is ever cut off.
     """
-    if sys.stdout.isatty():
-        rows = [[clean(cell) for cell in row] for row in rows]
+    rows = [[printable(cell) for cell in row] for row in rows]
     if drawn(sys.stdout):
         _draw(head, rows, left)
         return
     widths = _widths(head, rows)
-    click.secho(_line(head, widths, left), bold=True, color=coloured(sys.stdout))
+    click.secho(printable_lines(_line(head, widths, left)), bold=True, color=coloured(sys.stdout))
     for row in rows:
-        click.echo(_line(row, widths, left))
+        show(_line(row, widths, left))
 
 
 def points(share: float, sign: str = "") -> str:

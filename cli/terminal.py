@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from reid_data.files import printable
+from reid_data.errors import printable, printable_lines
 from reid_data.records import TRANSPARENT
 
 if TYPE_CHECKING:
@@ -49,25 +49,25 @@ def console(stream: TextIO) -> "Console":
     return Console(file=stream, force_terminal=True, color_system=colours, markup=False, emoji=False, highlight=False)  # type: ignore[arg-type]
 
 
-def clean(text: str) -> str:
-    """Lines with control characters, and bytes that are not UTF-8, as escapes."""
-    return "\n".join(map(printable, text.split("\n")))
-
-
 def seen_through(reasons: Iterable[str]) -> str:
     """How many pictures were left out because they are transparent, and the flag to use, as a part of a sentence; or nothing."""
     number = sum(reason == TRANSPARENT for reason in reasons)
     return f" ({number:,} with transparent pixels: --matte R,G,B reads them over that colour)" if number else ""
 
 
+def show(text: str, *, nl: bool = True) -> None:
+    """A result on stdout."""
+    click.echo(printable_lines(text), nl=nl)
+
+
 def say(message: str) -> None:
     """One line for the person, on stderr, above a bar if there is one."""
     if not _shown:
-        click.echo(clean(message), err=True)
+        click.echo(printable_lines(message), err=True)
         return
     from rich.text import Text
 
-    _shown[-1].print(Text(clean(message)), soft_wrap=True)
+    _shown[-1].print(Text(printable_lines(message)), soft_wrap=True)
 
 
 def tell_failed(failed: Sequence[tuple[str, str]], root: Path) -> None:
@@ -75,20 +75,20 @@ def tell_failed(failed: Sequence[tuple[str, str]], root: Path) -> None:
     if failed:
         glass = seen_through(reason for _, reason in failed)
         say(f"{len(failed):,} images could not be used{glass}; the reasons are in '{root / 'manifest.jsonl'}'.")
-        say(f"  the first: {' '.join(failed[0])}")
+        say(f"  the first: {printable(failed[0][0])} {failed[0][1]}")
 
 
 def show_error(message: str, hint: str = "") -> None:
     """An error on stderr: between rules on a terminal, so that commands in it can be copied, else after `Error: `."""
     if not drawn(sys.stderr):
-        click.echo("\n".join([*filter(None, [hint]), f"Error: {clean(message)}"]), err=True)
+        click.echo((f"{hint}\n\n" if hint else "") + f"Error: {printable_lines(message)}", err=True)
         return
     from rich.rule import Rule
     from rich.text import Text
 
     screen = console(sys.stderr)
     screen.print(Rule("Error", style="red", align="left"))
-    screen.print(Text(clean(message)), soft_wrap=True)
+    screen.print(Text(printable_lines(message)), soft_wrap=True)
     if hint:
         screen.print(Text(hint, style="dim"), soft_wrap=True)
     screen.print(Rule(style="red"))
@@ -102,7 +102,7 @@ class Progress:
     """
 
     def __init__(self, what: str, unit: str = "") -> None:
-        self.what = clean(what)
+        self.what = printable_lines(what)
         self.unit = unit
         self.live = drawn(sys.stderr)
         self.started = time.monotonic()

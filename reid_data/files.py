@@ -19,6 +19,7 @@ import filelock
 import platformdirs
 
 from reid_data.errors import EnvironmentFault
+from reid_data.errors import printable as printable
 
 TEMPORARY_PREFIX = ".tmp-"
 AnyPath = str | os.PathLike[str]
@@ -154,9 +155,3 @@ def only_writer(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def printable(name: str | os.PathLike[str]) -> str:
-    """A file name fit for a terminal or a log: bytes that are not UTF-8, and control characters, as escapes."""
-    text = os.fspath(name).encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

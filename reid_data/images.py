@@ -15,6 +15,7 @@ from reid_data.errors import ImageError
 from reid_data.files import write_atomic
 from reid_data.formats import FORMATS, READ, described
 from reid_data.records import Record, Transparency
+from reid_data.silenced import silenced
 from reid_data.transparency import may_be_transparent, png_alpha, seen
 
 VERSIONS = {"resize": 1, "encoding": 1}  # resize; encode_jpeg, encode_mask, encode_png
@@ -56,6 +57,7 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
+@silenced()
 def decode_image(data: bytes, transparency: Transparency = "refused") -> np.ndarray:
     """Decode JPEG, PNG, BMP, WebP or TIFF bytes to (H, W, 3) uint8 RGB, EXIF orientation applied.
 
@@ -149,6 +151,7 @@ def read_record(record: Record) -> np.ndarray:
     return read_image(record.path, record.root, record.transparency)
 
 
+@silenced()
 def read_mask(path: str) -> np.ndarray:
     """Read a stored soft mask as (H, W) float32 in [0, 1]: an 8-bit PNG, its transparency where that says anything.
 

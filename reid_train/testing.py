@@ -268,7 +268,7 @@ def _test_features(
         done += len(records)
         if not features.records:
             bad = features.unreadable
-            first = f"; the first: {bad[0].name} {bad[0].reason}" if bad else ""
+            first = f"; the first: {printable(bad[0].name)} {bad[0].reason}" if bad else ""
             raise InputError(
                 f"{dataset.name} has no usable {split} image ({len(bad)} unreadable{first}): it cannot be a test set."
             )

@@ -11,7 +11,7 @@ from ..options import data_root_option, dry_run_option, json_option, matte_optio
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, say, tell_failed
+from ..terminal import Stages, say, show, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.plates.build import BackgroundSettings, BuiltBackgrounds
@@ -77,9 +77,7 @@ def backgrounds(source: str, out: str, data_root: Path, **options: Any) -> int:
     segmenter = segmenter.adapted_to(dataset.records) if kind == "crops" else segmenter
     target = output_path(out or f"{dataset.name}-backgrounds", data_root)
     if options["dry_run"]:
-        click.echo(
-            f"'{target}': {settings.num:,} plates from {len(dataset.records):,} pictures of '{dataset.name}' ({kind})"
-        )
+        show(f"'{target}': {settings.num:,} plates from {len(dataset.records):,} pictures of '{dataset.name}' ({kind})")
         return 0
     with Stages() as stages:
         built = build_backgrounds(
@@ -125,14 +123,14 @@ def _print_built(built: "BuiltBackgrounds", *, as_json: bool) -> None:
     if as_json:
         document = {"path": str(built.root), "plates": built.plates, "tried": built.tried, "rejected": built.rejected}
         rest = {"failed": len(built.failed), "was_finished": built.was_finished}
-        click.echo(json.dumps({**document, **rest}, indent=2))
+        show(json.dumps({**document, **rest}, indent=2))
         return
     cameras = sorted({camid for side in built.plates.values() for camid in side})
     rows = [[f"camera {camid}", *(str(side.get(camid, 0)) for side in built.plates.values())] for camid in cameras]
     print_table(["plates", *built.plates], rows)
-    click.echo(f"{built.tried:,} pieces tried.")
+    show(f"{built.tried:,} pieces tried.")
     for reason, number in list(built.rejected.items())[:5]:
-        click.echo(f"  refused {number:,}: {reason}")
+        show(f"  refused {number:,}: {reason}")
     finished = "was finished already; --overwrite makes it anew."
     say(f"'{built.root}' {finished}" if built.was_finished else f"Wrote '{built.root}'.")
     tell_failed(built.failed, built.root)

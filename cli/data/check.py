@@ -10,7 +10,7 @@ from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, json_option, matte_option, workers_option
 from ..sets import notice
 from ..tables import print_table
-from ..terminal import Progress, say
+from ..terminal import Progress, say, show
 
 if TYPE_CHECKING:
     from reid_data.records import Colour
@@ -54,7 +54,7 @@ def check(name: str, data_root: Path, matte: "Colour | None", workers: int | Non
             "findings": [finding.as_dict() for finding in findings],
             "unreadable": [list(pair) for pair in failed],
         }
-        click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+        show(json.dumps(document, indent=2, ensure_ascii=True))
     else:
         _print_check(dataset, counts, findings, failed)
         say(f"{dataset.name}: {faults} fault{'s' * (faults != 1)}, {len(findings) - faults} to look at.")
@@ -71,14 +71,14 @@ def _print_check(
     rows = [[split, *(f"{row[key]:,}" for key in keys)] for split, row in counts.items()]
     print_table(["split", *keys], rows)
     for reason, count in dataset.ignored.items():
-        click.echo(f"{count:,} files ignored: {reason}")
+        show(f"{count:,} files ignored: {reason}")
     for finding in findings:
-        click.echo(f"\n{finding.severity.upper()} {finding.kind}: {finding.what}")
-        click.echo(f"  effect: {finding.effect}\n  remedy: {finding.remedy}")
+        show(f"\n{finding.severity.upper()} {finding.kind}: {finding.what}")
+        show(f"  effect: {finding.effect}\n  remedy: {finding.remedy}")
         if finding.kind != "unreadable":
             for example in finding.examples:
-                click.echo(f"    {printable(example)}")
+                show(f"    {printable(example)}")
     for path, reason in failed:
         if reason == TRANSPARENT:  # all alike: the finding tells their number and names some
             continue
-        click.echo(f"    {printable(path)} {reason}")
+        show(f"    {printable(path)} {reason}")

@@ -19,7 +19,7 @@ from ..options import (
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, duration, say, tell_failed
+from ..terminal import Stages, duration, say, show, tell_failed
 
 if TYPE_CHECKING:
     from reid_data.compose.build import Built
@@ -149,12 +149,12 @@ def _print_outlook(
 
     plan = outlook(people, scenes, target, segmenter, settings, overwrite=options["overwrite"])
     if options["as_json"]:
-        click.echo(json.dumps(plan, indent=2))
+        show(json.dumps(plan, indent=2))
         return 0
     images = ", ".join(f"{split} {number:,}" for split, number in plan["images"].items())
-    click.echo(f"{plan['state']}: '{plan['out']}'")
-    click.echo(f"images: {images} ({plan['done']:,} done)")
-    click.echo(f"plates: about {plan['plates']:,}; space: about {plan['bytes'] / 1e6:,.0f} MB")
+    show(f"{plan['state']}: '{plan['out']}'")
+    show(f"images: {images} ({plan['done']:,} done)")
+    show(f"plates: about {plan['plates']:,}; space: about {plan['bytes'] / 1e6:,.0f} MB")
     return 0
 
 
@@ -174,10 +174,10 @@ def _preview(
     sheet = target.parent / f"{target.name}-preview.jpg"
     write_image(sheet, contact_sheet(strips))
     if options["as_json"]:
-        click.echo(json.dumps({"sheet": str(sheet), "workers": workers, **asdict(plan)}, indent=2))
+        show(json.dumps({"sheet": str(sheet), "workers": workers, **asdict(plan)}, indent=2))
         return EXIT_FAILED_ITEMS if plan.failed else 0
-    click.echo(str(sheet))
-    click.echo(
+    show(str(sheet))
+    show(
         f"the whole: {plan.images:,} images (about {plan.dropped:,} dropped, {plan.failed:,} unreadable), "
         f"{plan.plates:,} plates, about {duration(plan.seconds)} with {workers} worker{'s' * (workers > 1)}, "
         f"{plan.set_bytes / 1e6:,.0f} MB for the set and up to {plan.cache_bytes / 1e6:,.0f} MB of cache"
@@ -190,12 +190,12 @@ def _print_built(built: "Built", *, as_json: bool) -> None:
 
     if as_json:
         result = {"path": str(built.root), "counts": built.counts, "plates": built.plates, "crops_tried": built.tried}
-        click.echo(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))
+        show(json.dumps({**result, "failed": built.failed, "was_finished": built.was_finished}, indent=2))
         return
     statuses = ("ok", "flagged", "dropped", "failed")
     rows = [[split, *(f"{part.get(status, 0):,}" for status in statuses)] for split, part in built.counts.items()]
     print_table(["split", *statuses], rows)
-    click.echo(f"{built.plates:,} plates from {built.tried:,} crops tried.")
+    show(f"{built.plates:,} plates from {built.tried:,} crops tried.")
     say(
         f"'{built.root}' was finished already; --overwrite makes it anew."
         if built.was_finished

@@ -13,7 +13,7 @@ from reid_data.errors import ReidError
 
 from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, json_option
-from ..terminal import say
+from ..terminal import say, show
 
 
 @click.command()
@@ -29,12 +29,12 @@ def doctor(data_root: Path, as_json: bool) -> int:
     results = list(examine(data_root))
     failed = [result for result in results if not result["ok"]]
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        show(json.dumps(results, indent=2))
     else:
         for result in results:
-            click.echo(f"{'ok  ' if result['ok'] else 'FAIL'}  {result['what']}: {result['found']}")
+            show(f"{'ok  ' if result['ok'] else 'FAIL'}  {result['what']}: {result['found']}")
             if not result["ok"]:
-                click.echo(f"      remedy: {result['remedy']}")
+                show(f"      remedy: {result['remedy']}")
     say("All is well." if not failed else f"{len(failed)} of {len(results)} failed.")
     sys.stdout.flush()
     return EXIT_FAILED_ITEMS if failed else 0

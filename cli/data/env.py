@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..options import data_root_option, json_option
+from ..terminal import show
 
 PACKAGES = (
     "person-reid-toolkit",
@@ -36,11 +37,11 @@ def env(data_root: Path, as_json: bool) -> None:
     """
     facts = describe(data_root)
     if as_json:
-        click.echo(json.dumps(facts, indent=2))
+        show(json.dumps(facts, indent=2))
         return
     for key, value in facts.items():
         for number, line in enumerate(value if isinstance(value, list) else [value]):
-            click.echo(f"{key if number == 0 else '':<18}{line}")
+            show(f"{key if number == 0 else '':<18}{line}")
 
 
 def describe(data_root: Path) -> dict[str, Any]:

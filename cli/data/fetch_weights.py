@@ -2,7 +2,7 @@
 
 import click
 
-from ..terminal import Progress
+from ..terminal import Progress, show
 
 
 @click.command("fetch-weights")
@@ -20,4 +20,4 @@ def fetch_weights(model: str) -> None:
 
     with Progress(f"fetching {model}", unit="bytes") as progress:
         path = fetch_weights(model, progress)
-    click.echo(str(path))
+    show(str(path))

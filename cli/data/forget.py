@@ -9,7 +9,7 @@ import click
 
 from ..options import data_root_option, dry_run_option, json_option
 from ..sets import output_path
-from ..terminal import say
+from ..terminal import say, show
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
@@ -45,13 +45,13 @@ def forget(name: str, pid: int, space: str, data_root: Path, dry_run: bool, as_j
     others = {one: _card(data_root / one) for one in found_names(data_root) if (data_root / one) != root}
     related = relatives(read_document(root), others)
     if as_json:
-        click.echo(json.dumps({"path": str(root), "dry_run": dry_run, **asdict(done), "related": related}, indent=2))
+        show(json.dumps({"path": str(root), "dry_run": dry_run, **asdict(done), "related": related}, indent=2))
         return 0
     if not done.anything:
-        click.echo(f"nothing in '{root}' comes from identity {pid}.")
+        show(f"nothing in '{root}' comes from identity {pid}.")
         return 0
     verb = "would be removed" if dry_run else "removed"
-    click.echo(
+    show(
         f"{verb}: {done.images:,} images of the person, {done.backgrounds:,} on plates from their pictures, "
         f"{done.rows:,} rows, {done.sheets:,} contact sheets, {done.kept:,} kept masks and plates"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from ..options import choose, data_root_option, json_option
-from ..terminal import say
+from ..terminal import say, show
 
 
 @click.command("import")
@@ -66,9 +66,9 @@ def import_set(
     dataset = import_set(source, target, ImportSettings(pattern, split, copy, ids_from_zero, terms))
     counts = {name: count_split(dataset.split(name)) for name in SPLITS}
     if as_json:
-        click.echo(json.dumps({"name": dataset.name, "path": str(target), "splits": counts}, indent=2))
+        show(json.dumps({"name": dataset.name, "path": str(target), "splits": counts}, indent=2))
     else:
-        click.echo(str(target))
+        show(str(target))
     for name, row in counts.items():
         say(f"  {name}: {row['images']:,} images of {row['ids']:,} people from {row['cameras']} cameras{_nobody(row)}")
     say(f"Next: reid-data check {out if is_path(out) else target.name}")

@@ -10,7 +10,7 @@ from reid_data.records import SPLITS
 
 from ..options import data_root_option, json_option, typed
 from ..tables import print_table
-from ..terminal import say
+from ..terminal import say, show
 
 
 @click.command("list")
@@ -48,7 +48,7 @@ def list_sets(data_root: Path, as_json: bool) -> None:
     unread = unread_folders(data_root)
     missing = [name for name in DATASETS if name not in {row["name"] for row in rows}]
     if as_json:
-        click.echo(
+        show(
             json.dumps(
                 {"data_root": str(data_root), "found": rows, "no_sets": unread, "known_but_absent": missing}, indent=2
             )

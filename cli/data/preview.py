@@ -6,6 +6,7 @@ import click
 
 from ..options import data_root_option
 from ..sets import output_path
+from ..terminal import show
 
 
 @click.command()
@@ -47,4 +48,4 @@ def preview(name: str, num: int, out: Path | None, sort: str, data_root: Path) -
     strips = composite_strips(root, people, scenes, num, sort=sort)
     target = out or root.parent / f"{root.name}-preview{'-quality' * (sort == 'quality')}.jpg"
     write_image(target, contact_sheet(strips))
-    click.echo(str(target))
+    show(str(target))

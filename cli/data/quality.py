@@ -10,7 +10,7 @@ from ..options import data_root_option, json_option, seed_option, workers_option
 from ..segmenters import device_option, make_segmenter
 from ..sets import output_path
 from ..tables import print_table
-from ..terminal import Stages, say
+from ..terminal import Stages, say, show
 
 if TYPE_CHECKING:
     from reid_data.manifest import Manifest
@@ -55,7 +55,7 @@ def quality(name: str, data_root: Path, as_json: bool, **options: Any) -> None:
     if options["dear"]:
         found |= _dear_judges(root, manifest, data_root, options)
     if as_json:
-        click.echo(json.dumps({"path": str(root), "judges": found}, indent=2))
+        show(json.dumps({"path": str(root), "judges": found}, indent=2))
         return
     table = []
     for name, one in found.items():

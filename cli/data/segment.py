@@ -10,7 +10,7 @@ import click
 from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, json_option, limit_option, matte_option, workers_option
 from ..segmenters import device_option, make_segmenter
-from ..terminal import Progress, say, seen_through
+from ..terminal import Progress, say, seen_through, show
 
 if TYPE_CHECKING:
     from reid_data.records import Colour, Record
@@ -61,7 +61,7 @@ def segment(
       reid-data segment market
       reid-data segment ~/photos/crops --as rgba --out ~/photos/cutouts
     """
-    from reid_data.errors import UsageError
+    from reid_data.errors import UsageError, printable
     from reid_data.export.masks import ExportSettings, export_masks
     from reid_data.parallel import default_workers
 
@@ -81,16 +81,16 @@ def segment(
             progress=progress,
         )
     if options["as_json"]:
-        click.echo(
-            json.dumps({"out": str(target), "segmenter": segmenter.name, "verdicts": dict(sorted(verdicts.items()))})
-        )
+        show(json.dumps({"out": str(target), "segmenter": segmenter.name, "verdicts": dict(sorted(verdicts.items()))}))
     else:
         counts = ", ".join(f"{verdict} {number:,}" for verdict, number in sorted(verdicts.items()))
-        click.echo(f"{target}: {counts} (reasons in masks.jsonl)")
+        show(f"{target}: {counts} (reasons in masks.jsonl)")
     if verdicts["failed"]:
         failed = _failed(target)
         glass = seen_through(reason for _, reason in failed)
-        say(f"{verdicts['failed']:,} pictures could not be used{glass}; the first: {' '.join(failed[0])}")
+        say(
+            f"{verdicts['failed']:,} pictures could not be used{glass}; the first: {printable(failed[0][0])} {failed[0][1]}"
+        )
     return EXIT_FAILED_ITEMS if verdicts["failed"] else 0
 
 

@@ -12,7 +12,7 @@ from ..errors import EXIT_FAILED_ITEMS
 from ..options import choose, data_root_option, json_option, limit_option, matte_option, workers_option
 from ..sets import notice
 from ..tables import print_table
-from ..terminal import Progress, say, seen_through
+from ..terminal import Progress, say, seen_through, show
 
 if TYPE_CHECKING:
     from reid_data.records import Colour
@@ -90,7 +90,7 @@ def stats(
             "file": None if limit else str(stats_file(dataset, split, size)),
         }
     if as_json:
-        click.echo(json.dumps(results, indent=2))
+        show(json.dumps(results, indent=2))
     else:
         _print_stats(results)
     return _report_failed(results)

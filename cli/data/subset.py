@@ -11,7 +11,7 @@ from reid_data.records import SPLITS, count_split
 from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, json_option, names_list, seed_option
 from ..sets import notice, output_path
-from ..terminal import Progress, say
+from ..terminal import Progress, say, show
 
 if TYPE_CHECKING:
     from reid_data.export.subset import BuiltSubset, SubsetSettings
@@ -83,9 +83,9 @@ def _settings(cameras: str | None, ids: str, splits: str, seed: int) -> "SubsetS
 def _print_built(built: "BuiltSubset", counts: dict[str, dict[str, int]], *, as_json: bool) -> None:
     if as_json:
         document = {"path": str(built.root), "splits": counts, "failed": built.failed}
-        click.echo(json.dumps(document | {"was_finished": built.was_finished}, indent=2))
+        show(json.dumps(document | {"was_finished": built.was_finished}, indent=2))
     else:
-        click.echo(str(built.root))
+        show(str(built.root))
     for split, row in counts.items():
         say(f"  {split}: {row['images']:,} images of {row['ids']:,} people from {row['cameras']} cameras")
     if built.was_finished:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..options import data_root_option, dry_run_option, json_option, seed_option, workers_option
-from ..terminal import Progress, say
+from ..terminal import Progress, say, show
 
 
 @click.command()
@@ -62,12 +62,12 @@ def synth(
     settings = [maker.settings_of(network, num_train, num_ids, seed) for network in wanted]
     rows = [_make(data_root / one["network"], one, workers, dry_run=dry_run) for one in settings]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        show(json.dumps(rows, indent=2))
         return
     for row in rows:
         counts = ", ".join(f"{split} {number}" for split, number in row["counts"].items())
         people = f"{row['num_ids']} + {row['num_ids']} identities"
-        click.echo(f"{row['network']}: {row['state']} in {row['root']} ({counts} images, {people})")
+        show(f"{row['network']}: {row['state']} in {row['root']} ({counts} images, {people})")
     if dry_run:
         say("Dry run: nothing was written.")
 

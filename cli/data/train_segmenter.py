@@ -9,7 +9,7 @@ import click
 
 from ..options import seed_option, workers_option
 from ..segmenters import device_option
-from ..terminal import Progress, say
+from ..terminal import Progress, say, show
 
 if TYPE_CHECKING:
     from reid_data.train_segmenter.run import TrainSettings
@@ -89,7 +89,7 @@ def train_segmenter(out: Path, work: Path | None, **options: Any) -> None:
         "recipe": json.dumps(recipe | {"start": Path(settings.start).name}, sort_keys=True),
     }
     save_weights(net, out, about)
-    click.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB). Use it: reid-data segment FOLDER --weights {out}")
+    show(f"{out} ({out.stat().st_size / 1e6:.1f} MB). Use it: reid-data segment FOLDER --weights {out}")
 
 
 def _terms(start: str, *, photographs: bool) -> str:

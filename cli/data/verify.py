@@ -9,7 +9,7 @@ import click
 from ..errors import EXIT_FAILED_ITEMS
 from ..options import data_root_option, json_option, workers_option
 from ..sets import output_path
-from ..terminal import Progress
+from ..terminal import Progress, show
 
 SHOWN = 20
 
@@ -36,16 +36,16 @@ def verify(name: str, data_root: Path, workers: int | None, as_json: bool) -> in
     with Progress(f"verify {root.name}") as progress:
         found = verify_set(root, default_workers() if workers is None else workers, progress)
     if as_json:
-        click.echo(json.dumps({"path": str(root), "good": found.good, **asdict(found)}, indent=2, ensure_ascii=True))
+        show(json.dumps({"path": str(root), "good": found.good, **asdict(found)}, indent=2, ensure_ascii=True))
         return 0 if found.good else EXIT_FAILED_ITEMS
-    click.echo(f"{found.intact:,} files are as they were written.")
+    show(f"{found.intact:,} files are as they were written.")
     for note in found.notes:
-        click.echo(note)
+        show(note)
     for kind, names in (("missing", found.missing), ("changed", found.changed), ("extra", found.extra)):
         if names:
-            click.echo(f"{len(names):,} {kind}:")
+            show(f"{len(names):,} {kind}:")
         for one in names[:SHOWN]:
-            click.echo(f"  {printable(one)}")
+            show(f"  {printable(one)}")
         if len(names) > SHOWN:
-            click.echo("  ... (--json lists all)")
+            show("  ... (--json lists all)")
     return 0 if found.good else EXIT_FAILED_ITEMS

@@ -16,7 +16,7 @@ from ..settings import (
     set_option,
 )
 from ..tables import print_table
-from ..terminal import announcer, say
+from ..terminal import announcer, say, show
 
 if TYPE_CHECKING:
     from reid_train.study.ablation import Experiment
@@ -83,14 +83,14 @@ def ablate(
                 if leader
             ]
             changed = [f"--{key.replace('_', '-')} {value}" for key, value in variant.changes.items()]
-            click.echo(f"{variant.id}: {' '.join([*changed, *extra]) or 'the base'}")
+            show(f"{variant.id}: {' '.join([*changed, *extra]) or 'the base'}")
         say(f"{len(found.variants) * len(numbers)} trainings at --scale {scale}, each tested on {tests[0].name}.")
         return 0
     machine = Machine(runs, data_root, device, workers)
     with announcer() as announce:
         document = ablation.run_experiment(found, base, size, (sets[0], tests[0]), numbers, machine, announce)
     if as_json:
-        click.echo(json.dumps(document, indent=2, sort_keys=True))
+        show(json.dumps(document, indent=2, sort_keys=True))
         return 0
     _print(document)
     say(f"Tables: {runs / ablation.RUNS_FOLDER / found.name}")
@@ -109,7 +109,7 @@ def _seeds(text: str) -> list[int]:
 
 def _list(found: "list[Experiment]", as_json: bool) -> int:
     if as_json:
-        click.echo(
+        show(
             json.dumps(
                 [{"name": one.name, "title": one.title, "variants": [v.id for v in one.variants]} for one in found]
             )
@@ -126,12 +126,12 @@ def _list(found: "list[Experiment]", as_json: bool) -> int:
 def _print(document: dict[str, Any]) -> None:
     from reid_train.study import ablation
 
-    click.echo(
+    show(
         f"{document['title']} (--scale {document['scale']}, trained on {document['train']}, tested on {document['test']}, "
         f"seeds {', '.join(map(str, document['seeds']))})"
     )
     if document["direction"]:
-        click.echo(f"The study: {document['direction']}.")
+        show(f"The study: {document['direction']}.")
     print_table(*ablation.table(document))
     for line in ablation.agreement(document):
-        click.echo(line)
+        show(line)

@@ -11,7 +11,7 @@ from reid_data.errors import UsageError
 from ..options import json_option, names_list, seed_option
 from ..runs import runs_option
 from ..tables import points, print_table
-from ..terminal import say
+from ..terminal import say, show
 
 if TYPE_CHECKING:
     from reid_train.evaluation.compare import Comparison
@@ -46,15 +46,15 @@ def compare(
         raise UsageError("name at least one result on each side: reid-train compare A B.")
     found = compare_outcomes(sides[0], sides[1], tests=names_list(test_spec), resamples=resamples, seed=seed)
     if as_json:
-        click.echo(json.dumps({"A": names_list(first), "B": names_list(second), **found.as_dict()}, indent=2))
+        show(json.dumps({"A": names_list(first), "B": names_list(second), **found.as_dict()}, indent=2))
         return
-    click.echo(f"A = {first}, B = {second}")
+    show(f"A = {first}, B = {second}")
     _print_comparison(found)
 
 
 def _print_comparison(found: "Comparison") -> None:
     for test in found.tests:
-        click.echo(f"\n{test.words}")
+        show(f"\n{test.words}")
         rows = []
         for metric, difference in test.differences.items():
             a, b = test.first[metric], test.second[metric]
@@ -63,9 +63,9 @@ def _print_comparison(found: "Comparison") -> None:
             rows.append([metric, _with_limits(a), _with_limits(b), points(difference.value, "+"), limits, p_value])
         print_table(["", "A (95 %)", "B (95 %)", "A - B", "95 %", "p"], rows)
     if found.settings:
-        click.echo("\nSettings that differ (A, B):")
+        show("\nSettings that differ (A, B):")
         for key, (a, b) in found.settings.items():
-            click.echo(f"  {key}: {a}, {b}")
+            show(f"  {key}: {a}, {b}")
     for warning in found.warnings:
         say(f"Note: {warning}")
 

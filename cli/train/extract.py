@@ -14,7 +14,7 @@ from ..sets import notice
 from ..settings import (
     settings_options,
 )
-from ..terminal import Progress
+from ..terminal import Progress, show
 
 if TYPE_CHECKING:
     from reid_data.records import Colour
@@ -75,7 +75,7 @@ def extract(
     counts = {f"num_{side}": len(arrays[f"{side}_pids"]) for side in ("query", "gallery")}
     if as_json:
         rows = [row._asdict() for row in unreadable]
-        click.echo(json.dumps({"file": str(target), **counts, "unreadable": rows}, indent=2))
+        show(json.dumps({"file": str(target), **counts, "unreadable": rows}, indent=2))
     else:
-        click.echo(f"{target}: {counts['num_query']} query and {counts['num_gallery']} gallery features")
+        show(f"{target}: {counts['num_query']} query and {counts['num_gallery']} gallery features")
     return tell_unreadable([row._asdict() for row in unreadable])

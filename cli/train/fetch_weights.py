@@ -4,7 +4,7 @@ import click
 
 from reid_train.settings.train import TrainSettings
 
-from ..terminal import Progress
+from ..terminal import Progress, show
 
 
 @click.command("fetch-weights")
@@ -21,4 +21,4 @@ def fetch_weights(backbones: tuple[str, ...]) -> None:
     for backbone in backbones or (TrainSettings().backbone,):
         with Progress(f"fetching {backbone}", unit="bytes") as progress:
             path = fetch_imagenet(backbone, progress)
-        click.echo(str(path))
+        show(str(path))

@@ -19,7 +19,7 @@ from ..settings import (
     set_option,
     settings_options,
 )
-from ..terminal import Progress
+from ..terminal import Progress, show
 
 if TYPE_CHECKING:
     from reid_data.records import ReidDataset
@@ -112,8 +112,8 @@ def train_here(settings: "TrainSettings", sets: "list[ReidDataset]", folder: Pat
 
 def _show_plan(plan: dict[str, Any], as_json: bool) -> int:
     if as_json:
-        click.echo(json.dumps(plan, indent=2))
+        show(json.dumps(plan, indent=2))
         return 0
     for key, value in plan.items():
-        click.echo(f"{key.replace('_', ' ')}: {value}")
+        show(f"{key.replace('_', ' ')}: {value}")
     return 0

@@ -10,6 +10,7 @@ from reid_train.settings.train import default_text, fields
 from ..settings import (
     value_form,
 )
+from ..terminal import show
 
 
 @click.command()
@@ -34,8 +35,8 @@ def options(as_json: bool) -> None:
         for name, field in fields().items()
     ]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        show(json.dumps(rows, indent=2))
         return
     for row in rows:
-        click.echo(f"{row['flag']}  {row['values']}  [{row['default']}]")
-        click.echo(f"    {row['meaning']} (source: {row['source']}; changes {row['changes']})")
+        show(f"{row['flag']}  {row['values']}  [{row['default']}]")
+        show(f"    {row['meaning']} (source: {row['source']}; changes {row['changes']})")

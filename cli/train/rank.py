@@ -10,6 +10,7 @@ from reid_data.errors import InputError, UsageError
 
 from ..options import data_root_option
 from ..runs import runs_option
+from ..terminal import show
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,7 +67,7 @@ def rank(
     starts = _image_folders(images, test, data_root)
     picture = draw_lists(lists, _opener(values.query_paths, starts), _opener(values.gallery_paths, starts))
     write_image(out, picture)
-    click.echo(
+    show(
         f"{out}: the {len(lists)} worst of {int(result.valid.sum()):,} queries, mAP {100 * result.metrics()['mAP']:.2f}"
     )
 

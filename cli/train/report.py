@@ -8,6 +8,7 @@ from reid_data.errors import UsageError
 
 from ..options import data_root_option
 from ..report_page import make_page
+from ..terminal import show
 
 FORMATS = ("html", "table", "md", "latex", "csv")
 
@@ -35,11 +36,11 @@ def report(folder: Path, kind: str, out: Path | None, no_thumbs: bool, data_root
     """
 
     if kind == "html":
-        click.echo(str(make_page(folder, data_root, thumbs=not no_thumbs, out=out)))
+        show(str(make_page(folder, data_root, thumbs=not no_thumbs, out=out)))
         return
     if out is not None:
         raise UsageError(f"--out goes with --format html; send the output elsewhere: --format {kind} > FILE.")
-    click.echo(_tables(folder, kind), nl=kind != "csv")
+    show(_tables(folder, kind), nl=kind != "csv")
 
 
 def _tables(folder: Path, kind: str) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from ..runs import run_folder, runs_option
+from ..terminal import show
 
 
 @click.command()
@@ -26,6 +27,6 @@ def temperatures(run: str, out: Path | None, runs: Path) -> None:
 
     text = effective_temperatures(run_folder(run, runs))
     if out is None:
-        click.echo(text, nl=False)
+        show(text, nl=False)
     else:
         write_atomic(out, text.encode("ascii"))

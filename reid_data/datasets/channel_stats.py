@@ -20,7 +20,7 @@ import numpy as np
 
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import ImageError, InputError
-from reid_data.files import cache_folder, write_json
+from reid_data.files import cache_folder, printable, write_json
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_record, resize
 from reid_data.parallel import ordered_map
@@ -101,7 +101,7 @@ def channel_stats(
     if not rows:
         raise InputError(
             f"none of the {len(records)} images can be read"
-            + (f"; the first: {failed[0][0]} {failed[0][1]}." if failed else ".")
+            + (f"; the first: {printable(failed[0][0])} {failed[0][1]}." if failed else ".")
         )
     return summarise(rows, size, tuple(failed))
 

@@ -246,5 +246,5 @@ def _link(path: str, target: Path, data: bytes, *, copy: bool) -> None:
 
 def _summary(out: Path, manifest: Manifest) -> BuiltSubset:
     failed = [row for row in manifest.of_kind("image") if row["status"] == "failed"]
-    first = f"{failed[0]['source']} {failed[0]['reason']}" if failed else ""
+    first = f"{printable(failed[0]['source'])} {failed[0]['reason']}" if failed else ""
     return BuiltSubset(out, len(failed), first)

@@ -10,6 +10,7 @@ from reid_data.errors import ImageError, InputError
 from reid_data.files import printable
 from reid_data.formats import READ, names_a_picture
 from reid_data.images import decode_image, read_bytes
+from reid_data.silenced import silenced
 
 VERSIONS = {"plate-fit": 1}  # fit_plate
 
@@ -33,6 +34,7 @@ def read_scene(path: str) -> tuple[np.ndarray, np.ndarray]:
     return scene, np.zeros(scene.shape[:2], bool)
 
 
+@silenced()
 def _decode(data: bytes) -> np.ndarray | None:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
 

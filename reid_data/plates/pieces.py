@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from reid_data.errors import ImageError
+from reid_data.files import printable
 from reid_data.images import luminance, read_record
 from reid_data.records import Record
 
@@ -123,7 +124,11 @@ def median_frame(records: Sequence[Record], faults: list[tuple[Record, str]]) ->
     chosen = [records[index] for index in sorted({round(i) for i in np.linspace(0, len(records) - 1, MAX_FRAMES)})]
     frames = list(_frames_alike(chosen, faults))
     if len(frames) < 3:
-        lost = f"; {len(faults)} cannot be read, the first: {faults[0][0].name} {faults[0][1]}" if faults else ""
+        lost = (
+            f"; {len(faults)} cannot be read, the first: {printable(faults[0][0].name)} {faults[0][1]}"
+            if faults
+            else ""
+        )
         raise ImageError(f"has {len(frames)} frames of one size: a median over time needs at least 3{lost}")
     result = np.empty_like(frames[0])
     for top in range(0, result.shape[0], 64):

@@ -22,6 +22,7 @@ from reid_data.masks import largest_part
 from reid_data.parallel import ordered_map
 from reid_data.records import TRANSPARENT
 from reid_data.segment.network import SIZE
+from reid_data.silenced import silenced
 from reid_data.train_segmenter.samples import BODY, CANVAS, EMPTY_CANVAS, Bank
 
 VERSIONS = {"segmenter-bank": 1}  # what is gathered and how it is cut
@@ -78,7 +79,8 @@ def penn_fudan_photos(folder: Path, *, held_out: bool) -> Iterator[Photo]:
     for path in _sorted_images(folder / "PNGImages"):
         if is_held_out(path.stem) is not held_out:
             continue
-        plane = cv2.imread(str(folder / "PedMasks" / f"{path.stem}_mask.png"), cv2.IMREAD_UNCHANGED)
+        with silenced():
+            plane = cv2.imread(str(folder / "PedMasks" / f"{path.stem}_mask.png"), cv2.IMREAD_UNCHANGED)
         if plane is None:
             raise InputError(f"'{printable(folder)}' lacks PedMasks/{path.stem}_mask.png. Unpack Penn-Fudan again.")
         plane = plane if plane.ndim == 2 else plane[..., 0]

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from reid_data.datasets.card import card_as_parent, most_restrictive, tool_version
-from reid_data.errors import InputError
+from reid_data.errors import InputError, printable_lines
 from reid_data.manifest import Manifest
 from reid_data.records import PLATE_SET, SPLITS, SUBSET, Card, ReidDataset
 
@@ -250,10 +250,13 @@ _TEXTS = {PLATE_SET: backgrounds_text, SUBSET: subset_text}
 
 
 def readme_text(card: Card, settings: dict[str, Any], manifest: Manifest) -> str:
-    """The data card of a set that has a manifest, in Markdown. Raises InputError if its settings are not those of such a set."""
+    """The data card of a set that has a manifest, in Markdown, names printable.
+
+    Raises InputError if its settings are not those of such a set.
+    """
     text = _TEXTS.get(card.kind, data_card)
     try:
-        return text(card, settings, manifest)
+        return printable_lines(text(card, settings, manifest))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"the settings in the manifest of '{card.name}' are damaged ({error!r}). Restore it, or make the set again."

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from reid_data.datasets.channel_stats import kept_stats
 from reid_data.decode import Progress, Unreadable, decode_all
 from reid_data.errors import InputError
+from reid_data.files import printable
 from reid_data.images import read_record, resize
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, Record, ReidDataset
 from reid_data.seeds import draw_seed
@@ -135,7 +136,7 @@ def load_training_set(
     cameras = {camera: number for number, camera in enumerate(sorted({camera for _, _, camera in kept}))}
     names = ", ".join(dataset.name for dataset in datasets)
     if not kept:
-        first = f"; the first: {unreadable[0].name} {unreadable[0].reason}" if unreadable else ""
+        first = f"; the first: {printable(unreadable[0].name)} {unreadable[0].reason}" if unreadable else ""
         raise InputError(f"no training image of {names} can be used ({len(unreadable)} unreadable{first}).")
     if len(classes) < 2:
         raise InputError(f"{names}: the training images show {len(classes)} identity, a classifier needs at least 2.")

@@ -120,8 +120,8 @@ def test_elsewhere_lines_are_plain_whatever_the_colours():
     done = subprocess.run([sys.executable, "-c", BAR + TABLE], capture_output=True, text=True, env=env, check=True)
     assert done.stderr == "between [red]names[/red] \\x1b[2J\n", "no bar in a log; quick work says nothing"
     head, row = done.stdout.splitlines()
-    assert head == f"\x1b[1m{'judge':<14}   mean  meaning\x1b[0m", "colours that are asked for are given"
-    assert row == "[b]rim[/b]  0.123  how far the rim is off the rest"
+    assert head == f"\x1b[1m{'judge':<17}   mean  meaning\x1b[0m", "colours that are asked for are given"
+    assert row == "[b]rim[/b]\\x1b[2J  0.123  how far the rim is off the rest"
 
 
 def test_plain_lines_come_at_most_every_ten_seconds(monkeypatch, capsys):

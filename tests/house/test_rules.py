@@ -166,3 +166,13 @@ def test_every_room_says_what_belongs_in_it():
 
 def _docstring(path: Path) -> str | None:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_one_place_writes_to_the_terminal():
+    """There names are made printable; a raw echo elsewhere would let a folder's name move the cursor."""
+    writers = {
+        path.relative_to(ROOT / "cli").as_posix()
+        for path in (ROOT / "cli").rglob("*.py")
+        if "click.echo(" in path.read_text(encoding="utf-8") or "click.secho(" in path.read_text(encoding="utf-8")
+    }
+    assert writers == {"terminal.py", "tables.py"}

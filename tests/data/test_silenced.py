@@ -1,0 +1,73 @@
+"""What picture libraries say of damaged data never reaches the person; what we say does."""
+
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reid_data.errors import ImageError
+from reid_data.images import decode_image, encode_jpeg, encode_png, read_mask
+from reid_data.silenced import silenced
+from tests.conftest import random_image
+
+
+def damaged(data: bytes, seed: int) -> bytes:
+    """The data with bytes behind its header cut off, changed or slipped in."""
+    rng = np.random.default_rng(seed)
+    at = int(rng.integers(40, len(data)))
+    kept, rest = data[:at], data[at:]
+    return (kept, kept + bytes(rng.integers(0, 256, 9, np.uint8)) + rest, kept + b"\xff\xda\x00" + rest[3:])[seed % 3]
+
+
+def of_format(kind: str) -> bytes:
+    image = random_image(3, (64, 32))
+    if kind in ("jpeg", "png"):
+        return encode_jpeg(image) if kind == "jpeg" else encode_png(image)
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "TIFF", compression=kind)
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pytest writes these down itself
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff_lzw", "tiff_jpeg"])
+def test_damaged_pictures_are_read_or_refused_without_a_word(kind, capfd):
+    whole, refused = of_format(kind), 0
+    for seed in range(60):
+        try:
+            decode_image(damaged(whole, seed))
+        except ImageError:
+            refused += 1
+    assert refused > 3
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nor_do_masks(tmp_path, capfd):
+    (tmp_path / "mask.png").write_bytes(damaged(of_format("png"), 1))
+    with pytest.raises(ImageError):
+        read_mask(str(tmp_path / "mask.png"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_only_in_the_block_and_whatever_comes_of_it(capfd):
+    os.write(2, b"before ")
+    with pytest.raises(ZeroDivisionError), silenced():
+        os.write(1 // (os.write(2, b"inside ") - 7), b"")
+    os.write(2, b"after")
+    assert capfd.readouterr().err == "before after"
+
+
+def test_without_an_error_output_pictures_are_read_all_the_same():
+    script = (
+        "import os, sys\nos.close(2)\nfrom reid_data.images import decode_image, encode_png\nimport numpy as np\n"
+        "decode_image(encode_png(np.zeros((4, 2, 3), np.uint8)))\n"
+        "before = len(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd') else 0\n"
+        "for _ in range(50): picture = decode_image(encode_png(np.full((4, 2, 3), 7, np.uint8)))\n"
+        "after = len(os.listdir('/proc/self/fd')) if os.path.exists('/proc/self/fd') else 0\n"
+        "print(picture.mean(), after - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "7.0 0\n", "nor are files left open"
