@@ -1,4 +1,4 @@
-"""Known data sets and how any set is found and loaded: the table `DATASETS` and `load_dataset`."""
+"""How any set is found and loaded: `load_dataset`, and the known ones in the table `DATASETS`."""
 
 import os
 from dataclasses import replace
@@ -7,102 +7,15 @@ from pathlib import Path
 from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
 from reid_data.datasets.folder import read_csv
 from reid_data.datasets.layout import Layout, doubt, folders_of, is_unread, recognise, unknown_layout
-from reid_data.datasets.list_files import read_cuhk03, read_msmt17, read_pku
 from reid_data.datasets.named_files import read_named_files
 from reid_data.datasets.spec import DatasetSpec
+from reid_data.datasets.table import DATASETS
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import AnyPath, printable
 from reid_data.manifest import MASK_TABLE
 from reid_data.records import PLATE_SET, SPLIT_FOLDERS, Card, Colour, Record, ReidDataset, over_matte, read_with
 
-DUKE_NOTICE = (
-    "DukeMTMC was withdrawn by its authors in 2019 (the recording went beyond the approved protocol). It is read only from the copy "
-    "you hold; do not pass it on, and check whether your venue accepts results on it."
-)
-
-DATASETS: dict[str, DatasetSpec] = {
-    "market": DatasetSpec(
-        name="market",
-        folders=("market", "market1501", "Market-1501-v15.09.15", "Market-1501", "market1501/Market-1501-v15.09.15"),
-        reader=read_named_files,
-        expected={
-            "train": {"images": 12_936, "ids": 751, "cameras": 6},
-            "query": {"images": 3_368, "ids": 750, "cameras": 6},
-            "gallery": {"images": 19_732, "ids": 750, "cameras": 6, "junk": 3_819, "distractors": 2_798},
-        },
-        terms="research only; its readme says: please do not distribute",
-        status="restricted",
-        cite="Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015",
-    ),
-    "duke": DatasetSpec(
-        name="duke",
-        folders=(
-            "duke",
-            "DukeMTMC-reID",
-            "dukemtmc-reid",
-            "dukemtmcreid",
-            "DukeMTMC-reID/DukeMTMC-reID",
-            "dukemtmc-reid/DukeMTMC-reID",
-        ),
-        reader=read_named_files,
-        expected={
-            "train": {"images": 16_522, "ids": 702, "cameras": 8},
-            "query": {"images": 2_228, "ids": 702, "cameras": 8},
-            "gallery": {"images": 17_661, "ids": 1_110, "cameras": 8},
-        },
-        terms="CC BY-NC-SA 4.0 when published; withdrawn by its authors on 25 April 2019",
-        status="withdrawn",
-        notice=DUKE_NOTICE,
-        cite="Ristani et al., ECCV workshops 2016; Zheng et al., ICCV 2017",
-    ),
-    "msmt17": DatasetSpec(
-        name="msmt17",
-        folders=("msmt17", "MSMT17_V1", "MSMT17_V2", "MSMT17", "msmt17/MSMT17_V1", "msmt17/MSMT17_V2"),
-        reader=read_msmt17,
-        expected={
-            "train": {"images": 32_621, "ids": 1_041, "cameras": 15},
-            "query": {"images": 11_659, "ids": 3_060, "cameras": 15},
-            "gallery": {"images": 82_161, "ids": 3_060, "cameras": 15},
-        },
-        terms="research only, by agreement with its authors; no redistribution",
-        status="restricted",
-        cite="Wei et al., Person Transfer GAN to Bridge Domain Gap, CVPR 2018",
-    ),
-    **{
-        name: DatasetSpec(
-            name=name,
-            folders=("cuhk03", "CUHK03", "cuhk03_release", "cuhk03/cuhk03_release"),
-            reader=read_cuhk03,
-            pattern=kind,
-            expected={
-                "train": {"images": train, "ids": 767, "cameras": 2},
-                "query": {"images": 1_400, "ids": 700, "cameras": 2},
-                "gallery": {"images": gallery, "ids": 700, "cameras": 2},
-            },
-            terms="research only, by agreement with its authors",
-            status="restricted",
-            cite="Li et al., DeepReID, CVPR 2014; split: Zhong et al., CVPR 2017",
-        )
-        for name, kind, train, gallery in (
-            ("cuhk03", "detected", 7_365, 5_332),
-            ("cuhk03-labeled", "labeled", 7_368, 5_328),
-        )
-    },
-    "pku": DatasetSpec(
-        name="pku",
-        folders=("pku", "PKU-Reid", "PKU-Reid-Dataset", "pku-reid"),
-        reader=read_pku,
-        pattern=r"(?P<camid>0[12])_[1-8]\.(png|jpg)",
-        expected={
-            "train": {"ids": 57, "images": 912, "cameras": 2},
-            "query": {"ids": 57, "images": 456, "cameras": 1},
-            "gallery": {"ids": 57, "images": 456, "cameras": 1},
-        },
-        terms="CC BY-NC-SA 4.0; research only",
-        status="restricted",
-        cite="Ma et al., Orientation Driven Bag of Appearances for Person Re-identification, arXiv:1605.02464",
-    ),
-}
+__all__ = ["DATASETS", "find_dataset", "found_names", "is_path", "known_layout", "load_dataset", "unread_folders"]
 
 
 def is_path(name: str) -> bool:

@@ -164,3 +164,9 @@ def _check_row(row: dict[str, str], where: str) -> None:
     for column in ("path", "pid", "camid"):
         if not row[column]:
             raise InputError(f"{where}, column {column}: the value is empty.")
+    for column, least in (("pid", JUNK_PID), ("camid", 0)):
+        if re.fullmatch(_NUMBER, row[column]) and int(row[column]) < least:
+            raise InputError(
+                f"{where}, column {column}: {row[column]}; expected a number of at least {least}"
+                + (" (-1 is junk, 0 a distractor)." if column == "pid" else ".")
+            )

@@ -18,7 +18,8 @@ class DatasetSpec:
     `folders`: the usual names of its folder below the data root, most usual first. `reader`: turns that folder into
     records per split. `split_folders` and `pattern` (named groups `pid` and `camid`) are for readers of file names.
     `expected`: published counts per split, in the words of `records.count_split`; only what is published stands there.
-    `cite`: the paper that introduced the set.
+    `paths` and `ids_from_zero` are for `path_names.read_paths`. `cite`: the paper that introduced the set; `counted_by`: the
+    public source of the counts, where it is not that paper.
     """
 
     name: str
@@ -31,6 +32,9 @@ class DatasetSpec:
     status: str = "ok"
     notice: str = ""
     cite: str = ""
+    counted_by: str = ""
+    paths: dict[str, str] = field(default_factory=dict)
+    ids_from_zero: bool = False
 
     def card(self) -> Card:
         """The card of a set that has no `dataset.json` of its own."""

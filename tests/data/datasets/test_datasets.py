@@ -111,12 +111,22 @@ def test_csv(tmp_path):
         ("path,pid,camid,split\na.jpg,4,1,test\n", "line 2, column split: 'test'"),
         ("path,pid,camid,split\na.jpg,4,1,train\na.jpg,x,1,train\n", "line 3, column pid: 'x'"),
         ("path,pid,camid,split\n", "has no rows"),
+        (
+            "path,pid,camid,split\na.jpg,1,1,train\nb.jpg,-2,1,train\n",
+            "line 3, column pid: -2; expected a number of at least -1",
+        ),
+        ("path;pid;camid;split\na.jpg;1;-1;train\n", "line 2, column camid: -1; expected a number of at least 0"),
     ],
 )
 def test_csv_faults_name_the_line(tmp_path, text, message):
     (tmp_path / "set.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         load_dataset(str(tmp_path / "set.csv"), tmp_path)
+
+
+def test_a_table_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        load_dataset(str(tmp_path / "none.csv"), tmp_path)
 
 
 def test_unknown_and_absent_names(tmp_path):
