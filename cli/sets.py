@@ -18,11 +18,11 @@ def output_path(out: str, data_root: Path) -> Path:
 
 
 def notice(dataset: Any) -> None:
-    """Print a set's notice (withdrawn, restricted use) on stderr, once a process."""
-    text = dataset.card.notice
-    if text and text not in _noticed:
-        _noticed.add(text)
-        say(f"Note on {dataset.name}: {text}")
+    """Print a set's notice (withdrawn, restricted use) and how its folder was read, if guessed, on stderr, once a process."""
+    for text in (dataset.card.notice, dataset.layout):
+        if text and text not in _noticed:
+            _noticed.add(text)
+            say(f"Note on {dataset.name}: {text}")
 
 
 _noticed: set[str] = set()

@@ -85,7 +85,8 @@ class Card:
 class ReidDataset:
     """A set: its card and, per split, the records in sorted order.
 
-    `ignored` counts, by reason, the files that were passed over (`Thumbs.db`, names without an identity, ...).
+    `ignored` counts, by reason, the files that were passed over (`Thumbs.db`, names without an identity, ...). `layout` says
+    how an unknown folder was read and why, and what speaks against it; empty where nothing was guessed.
     """
 
     card: Card
@@ -94,6 +95,7 @@ class ReidDataset:
     query: Sequence[Record]
     gallery: Sequence[Record]
     ignored: dict[str, int] = field(default_factory=dict)
+    layout: str = ""
 
     @property
     def name(self) -> str:

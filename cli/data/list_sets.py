@@ -23,7 +23,7 @@ def list_sets(data_root: Path, as_json: bool) -> None:
     Example:
       reid-data list --data-root ~/datasets
     """
-    from reid_data.datasets import DATASETS, found_names, load_dataset
+    from reid_data.datasets import DATASETS, found_names, load_dataset, unread_folders
     from reid_data.errors import ReidError
     from reid_data.records import count_split
 
@@ -45,12 +45,17 @@ def list_sets(data_root: Path, as_json: bool) -> None:
                 "ignored": dataset.ignored,
             }
         )
+    unread = unread_folders(data_root)
     missing = [name for name in DATASETS if name not in {row["name"] for row in rows}]
     if as_json:
-        show(json.dumps({"data_root": str(data_root), "found": rows, "known_but_absent": missing}, indent=2))
+        show(
+            json.dumps(
+                {"data_root": str(data_root), "found": rows, "no_sets": unread, "known_but_absent": missing}, indent=2
+            )
+        )
         return
-    if rows:
-        _print_sets(rows)
+    if rows or unread:
+        _print_sets(rows, unread)
     say(
         f"{len(rows)} set{'s' * (len(rows) != 1)} below '{data_root}'."
         + (f" Known but not there: {', '.join(missing)}." if missing else "")
@@ -59,7 +64,7 @@ def list_sets(data_root: Path, as_json: bool) -> None:
         say("Make two synthetic ones with: reid-data synth")
 
 
-def _print_sets(rows: list[dict[str, Any]]) -> None:
+def _print_sets(rows: list[dict[str, Any]], unread: list[str]) -> None:
     table = []
     for row in rows:
         if row["path"] is None:
@@ -82,6 +87,7 @@ def _print_sets(rows: list[dict[str, Any]]) -> None:
                 "; ".join(notes),
             ]
         )
+    table += [[name, "pictures", *"-----", "no set: reid-data check says how to import it"] for name in unread]
     print_table(
         ["set", "kind", "train ids/images", "query", "gallery", "cameras", "status", "note"], table, left=(0, 1, 6, 7)
     )

@@ -5,14 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from reid_data.datasets.card import CARD_FILE, card_from_document, read_document
-from reid_data.datasets.folder import read_csv, read_identity_folders
+from reid_data.datasets.folder import read_csv
+from reid_data.datasets.layout import Layout, doubt, folders_of, is_unread, recognise, unknown_layout
 from reid_data.datasets.list_files import read_cuhk03, read_msmt17, read_pku
 from reid_data.datasets.named_files import read_named_files
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.files import AnyPath, printable
 from reid_data.manifest import MASK_TABLE
-from reid_data.records import PLATE_SET, SPLIT_FOLDERS, Card, Colour, ReidDataset, over_matte, read_with
+from reid_data.records import PLATE_SET, SPLIT_FOLDERS, Card, Colour, Record, ReidDataset, over_matte, read_with
 
 DUKE_NOTICE = (
     "DukeMTMC was withdrawn by its authors in 2019 (the recording went beyond the approved protocol). It is read only from the copy "
@@ -115,7 +116,9 @@ def find_dataset(name: str, data_root: Path) -> Path:
     Raises InputError for a known set or a path that is not there, UsageError for a name that nothing has.
     """
     if is_path(name):
-        path = Path(name).expanduser()
+        path, plain = Path(name).expanduser(), name.rstrip("/")
+        if not path.exists() and plain and "/" not in plain and (plain in DATASETS or (data_root / plain).is_dir()):
+            return find_dataset(plain, data_root)  # a name with the slash that a shell's completion adds
         if not path.exists():
             raise InputError(f"'{printable(path)}' does not exist.")
         return path
@@ -136,14 +139,16 @@ def find_dataset(name: str, data_root: Path) -> Path:
 
 def found_names(data_root: Path) -> list[str]:
     """Sorted names by which the sets below `data_root` load: known sets by their table name, others by their folder's."""
-    try:
-        folders = [entry.name for entry in os.scandir(data_root) if entry.is_dir() and not entry.name.startswith(".")]
-    except OSError:
-        return []
     known = {spec.name for spec in DATASETS.values() if any((data_root / folder).is_dir() for folder in spec.folders)}
     claimed = {folder.split("/")[0] for name in known for folder in DATASETS[name].folders}
-    others = {folder for folder in folders if folder not in claimed and _looks_like_a_set(data_root / folder)}
+    others = {folder for folder in folders_of(data_root) if folder not in claimed and recognise(data_root / folder)}
     return sorted(known | others, key=os.fsencode)
+
+
+def unread_folders(data_root: Path) -> list[str]:
+    """Sorted names of the folders below `data_root` that hold pictures, but not as a set."""
+    seen = set(found_names(data_root)) | {folder.split("/")[0] for spec in DATASETS.values() for folder in spec.folders}
+    return [name for name in folders_of(data_root) if name not in seen and is_unread(data_root / name)]
 
 
 def _looks_like_a_set(folder: Path) -> bool:
@@ -155,21 +160,28 @@ def _looks_like_a_set(folder: Path) -> bool:
 def load_dataset(name: AnyPath, data_root: AnyPath, matte: Colour | None = None) -> ReidDataset:
     """Load a set by name (see `find_dataset`) or by path, as text or as a `Path`, with its records sorted by split and file name.
 
-    A folder by path, or one that is not in the table, is read by Market naming if it has the split folders, else as one
-    folder per identity; a file as CSV. `matte`: the colour that transparent pictures are read over; without it they
-    are refused, but for a background set's, whose alpha means something else. Raises ReidError (see `find_dataset` and the
-    readers).
+    A folder by path, or one that is not in the table, is read by its layout (see `layout.recognise`), a file as CSV.
+    `matte`: the colour that transparent pictures are read over; without it they are refused, but for a background set's,
+    whose alpha means something else. Raises ReidError (see `find_dataset` and the readers).
     """
     name = name if isinstance(name, str) else os.path.join(os.curdir, Path(name).expanduser())
     root = find_dataset(name, Path(data_root))
+    spec, layout = _spec_for(name, root)
+    root = layout.root if layout else root
     document = read_document(root)
-    spec = _spec_for(name, root)
     card = card_from_document(document) if document else spec.card()
     splits, ignored = spec.reader(root, replace(spec, name=card.name))
     if card.kind == PLATE_SET:
         splits = {split: read_with(records, "ignored") for split, records in splits.items()}
     card = replace(card, name=_plain_name(name, card))
-    return over_matte(ReidDataset(card, root, splits["train"], splits["query"], splits["gallery"], ignored), matte)
+    said = _told(layout, [record for records in splits.values() for record in records]) if layout else ""
+    dataset = ReidDataset(card, root, splits["train"], splits["query"], splits["gallery"], ignored, said)
+    return over_matte(dataset, matte)
+
+
+def _told(layout: Layout, records: list[Record]) -> str:
+    doubted = doubt(layout, records)
+    return ". ".join(filter(None, (layout.why, doubted))) + ("." if layout.why and not doubted else "")
 
 
 def _plain_name(name: str, card: Card) -> str:
@@ -177,19 +189,31 @@ def _plain_name(name: str, card: Card) -> str:
 
 
 def known_layout(name: str, root: Path) -> bool:
-    """Whether a set's folder is known by its name, its card or its split folders, so that its layout is not guessed."""
-    return _spec_for(name, root).reader is not read_identity_folders
+    """Whether a set can be read of a folder or file: it is known by its name, or has one of the layouts."""
+    return root.is_file() or _table_row(name, root) is not None or recognise(root) is not None
 
 
-def _spec_for(name: str, root: Path) -> DatasetSpec:
-    """The table row of a known name or folder; else a row made up for this folder's layout."""
+def _table_row(name: str, root: Path) -> DatasetSpec | None:
     for spec in DATASETS.values():
         if name == spec.name or (is_path(name) and root.name in {Path(folder).name for folder in spec.folders}):
             return spec
-    label = root.stem if root.is_file() else root.resolve().name
+    return None
+
+
+def _spec_for(name: str, root: Path) -> tuple[DatasetSpec, Layout | None]:
+    """The table row of a known name or folder; else a row made up for this folder's layout, with that."""
+    spec = _table_row(name, root)
+    if spec is not None:
+        moved = spec.reader is read_named_files and not _looks_like_a_set(root)
+        layout = recognise(root) if moved else None
+        return (
+            (spec, layout)
+            if layout is None
+            else (replace(spec, reader=layout.reader, split_folders=layout.splits), layout)
+        )
     if root.is_file():
-        return DatasetSpec(label, (), read_csv)
-    named = (root / CARD_FILE).is_file() or any(
-        (root / folder).is_dir() for folder in ("bounding_box_train", "bounding_box_test")
-    )
-    return DatasetSpec(label, (), read_named_files if named else read_identity_folders)
+        return DatasetSpec(root.stem, (), read_csv), None
+    layout = recognise(root)
+    if layout is None:
+        raise unknown_layout(root)
+    return DatasetSpec(root.resolve().name, (), layout.reader, split_folders=layout.splits), layout

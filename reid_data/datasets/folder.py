@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from reid_data.datasets.named_files import image_names
+from reid_data.datasets.naming import camera_label
 from reid_data.datasets.spec import DatasetSpec, Ignored, Splits, empty_splits
 from reid_data.errors import InputError
 from reid_data.files import printable
@@ -19,13 +20,13 @@ CSV_COLUMNS = ("path", "pid", "camid", "split")
 
 
 def read_identity_folders(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:
-    """One folder per identity below `root`, or below `root/train`, `root/query` and `root/gallery`.
+    """One folder per identity below `root`, or below the folder of each split in `spec.split_folders`, if there are any.
 
-    Everything is `train` unless one of those names exists. Folder names that are all whole numbers above 0 are the pids;
+    Everything is `train` without such folders. Folder names that are all whole numbers above 0 are the pids;
     otherwise the sorted names are numbered 1, 2, ...; `-1` is junk and `0` or `0000` holds distractors in any case. The
     camera is that of the names if every one begins with its folder's number and a camera (`0002_c1`), else 0.
     """
-    parts = {split: root / split for split in SPLITS if (root / split).is_dir()} or {"train": root}
+    parts = {split: root / folder for split, folder in spec.split_folders.items()} or {"train": root}
     people = {split: _folders(place) for split, place in parts.items()}
     pids = number_people({name for names in people.values() for name in names})
     found, ignored = list[Record](), Counter[str]()
@@ -49,6 +50,37 @@ def read_identity_folders(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignore
     for record in found:
         splits[record.split].append(record if named else replace(record, camid=0))
     return splits, {reason: count for reason, count in ignored.items() if count}
+
+
+def read_camera_folders(root: Path, spec: DatasetSpec) -> tuple[Splits, Ignored]:
+    """One folder per camera (see `naming.camera_label`) below `root`, or below the folder of each split in `spec.split_folders`.
+
+    In it lie pictures, or a folder per person; the person is the first whole number in that folder's or the picture's name
+    (`-1` at its start is junk, 0 a distractor), the camera the folder's number, else its place among the sorted names.
+    """
+    parts = {split: root / folder for split, folder in spec.split_folders.items()} or {"train": root}
+    cameras = {(split, name) for split, place in parts.items() for name in _folders(place) if camera_label(name)}
+    camids = number_names({camera_label(name) or "" for _, name in cameras})
+    splits, ignored = empty_splits(), Counter[str]()
+    for split, camera in sorted(cameras, key=lambda pair: (pair[0], os.fsencode(pair[1]))):
+        place, camid = parts[split] / camera, camids[camera_label(camera) or ""]
+        people = _folders(place)
+        inside = [(PurePosixPath(person), person, name) for person in people for name in image_names(place / person)]
+        loose = [(PurePosixPath(), name[0], name) for name in image_names(place) if name[0] not in people]
+        for below, who, (name, is_image) in [*inside, *loose]:
+            match = re.search(r"^-0*1(?![0-9])|[0-9]{1,18}", who)
+            if not is_image or match is None:
+                ignored["no person in the name" if is_image else "not an image"] += 1
+                continue
+            relative = PurePosixPath(os.path.relpath(place, root)) / below / name
+            splits[split].append(Record(str(root), str(relative), int(match[0]), camid, split))
+    if not any(splits.values()):
+        raise InputError(
+            f"no images below '{printable(root)}': expected folders of cameras (cam_a/, cam_b/) with pictures or folders of people."
+        )
+    return {
+        split: sorted(records, key=lambda record: os.fsencode(record.name)) for split, records in splits.items()
+    }, dict(ignored)
 
 
 def _folders(place: Path) -> list[str]:

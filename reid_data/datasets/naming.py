@@ -8,11 +8,11 @@ from pathlib import Path
 from reid_data.files import printable
 
 SPLIT_NAMES = {
-    **dict.fromkeys(("train", "bounding_box_train", "image_train", "training", "train_all"), "train"),
+    **dict.fromkeys(("bounding_box_train", "image_train", "train_all", "train", "training"), "train"),
     **dict.fromkeys(("query", "image_query", "probe"), "query"),
-    **dict.fromkeys(("gallery", "bounding_box_test", "image_test", "image_gallery", "test"), "gallery"),
+    **dict.fromkeys(("bounding_box_test", "image_test", "gallery", "image_gallery", "test"), "gallery"),
 }
-"""Folder names in use for the splits; capitals do not matter."""
+"""Folder names in use for the splits, the one to take first where there are several; capitals do not matter."""
 
 _PATTERNS = (
     r"(?P<pid>-?\d+)_c(?P<camid>\d+)",
@@ -31,6 +31,17 @@ _SAMPLE = 20_000
 def split_name(text: str) -> str:
     """`train`, `query` or `gallery` for a name in use for it; any other text as it is."""
     return SPLIT_NAMES.get(text.lower(), text)
+
+
+def camera_label(folder: str) -> str | None:
+    """What a folder called like a camera (`cam_a`, `Camera-12`, `c3`) calls it: `a`, `12`, `3`; None for any other name."""
+    match = re.fullmatch(r"c(?:am(?:era)?)?[-_ ]?([a-z]|[0-9]{1,4})", folder.lower())
+    return match[1] if match else None
+
+
+def is_camera(folder: str) -> bool:
+    """Whether a folder is called like a camera."""
+    return camera_label(folder) is not None
 
 
 def fitting_pattern(names: Sequence[str]) -> str | None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from reid_data.compose.rim import VERSIONS as RIM_VERSIONS
 from reid_data.compose.rim import decontaminate
-from reid_data.datasets.pictures import list_pictures, require_pictures
+from reid_data.datasets.named_files import list_pictures
+from reid_data.datasets.pictures import require_pictures
 from reid_data.errors import InputError
 from reid_data.files import AnyPath, make_folder, printable, write_atomic
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
@@ -48,7 +49,7 @@ COMPARED = ("segmenter", "segmenter_digest", "kind", "settings_schema", "matte")
 
 
 def list_crops(root: Path, out: Path | None = None) -> tuple[list[Record], int]:
-    """`pictures.list_pictures` below `root` but for what lies in `out`. Raises InputError when there is no picture."""
+    """`named_files.list_pictures` below `root` but for what lies in `out`. Raises InputError when there is no picture."""
     own = out.resolve() if out else None
     records, others = list_pictures(root, lambda folder: folder.resolve() == own)
     require_pictures(records, root)

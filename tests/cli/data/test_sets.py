@@ -9,6 +9,7 @@ import pytest
 
 from reid_data.images import write_image
 from tests.conftest import random_image
+from tests.data.datasets.drawn import draw
 
 
 def reid_data(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -118,3 +119,22 @@ def test_env_and_doctor(tmp_path):
     assert {"python", "packages", "device", "libjpeg", "cache", "data root", "data sets", "weights"} <= set(facts)
     done = reid_data("doctor", "--data-root", tmp_path, "--json")
     assert (done.returncode, [row["what"] for row in json.loads(done.stdout) if not row["ok"]]) == (0, [])
+
+
+def test_list_shows_guessed_sets_and_folders_that_are_none(tmp_path):
+    draw(tmp_path / "outer", [f"inner/{part}/0001_c1_1.jpg" for part in ("bounding_box_train", "query")])
+    draw(tmp_path / "flat", ["0001_c1_1.jpg", "0002_c2_1.jpg"])
+    (tmp_path / "nothing").mkdir()
+    done = reid_data("list", "--data-root", tmp_path)
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["outer", "flat"]
+    assert json.loads(reid_data("list", "--data-root", tmp_path, "--json").stdout)["no_sets"] == ["flat"]
+    told = reid_data("check", "outer", "--data-root", tmp_path, "--workers", "1").stderr
+    assert "the set is taken from 'inner/' in it" in told
+
+
+def test_a_folder_of_photographs_is_measured_and_checked(tmp_path):
+    draw(tmp_path / "photos", ["0001-c1.jpg", "0002-c2.jpg"])
+    done = reid_data("stats", tmp_path / "photos", "--json", "--workers", "1")
+    assert json.loads(done.stdout)[str(tmp_path / "photos")]["num_images"] == 2
+    done = reid_data("check", tmp_path / "photos", "--workers", "1")
+    assert (done.returncode, "reid-data import" in done.stdout) == (0, True)
