@@ -22,7 +22,7 @@ from reid_data.plates.load import is_plate_set, load_banks, plate_set_quality
 from reid_data.plates.sides import background_sides
 from reid_data.records import Record, ReidDataset
 from reid_data.segment.base import Segmenter
-from reid_data.segment.cache import MaskCache, Masked
+from reid_data.segment.cache import MaskCache, Masked, Unusable
 from reid_data.segment.survey import MaskInfo, survey
 
 SIDE = "train"
@@ -35,6 +35,7 @@ class TrainingSwap:
     """A record's picture before another background, with probability `probability`; see `prepare_swap`.
 
     `usable` of `images` training pictures have a mask good enough to be cut out; the others always stay as they are.
+    `unreadable`: pictures that were to give a background, and why they cannot be used.
     """
 
     swap: BackgroundSwap
@@ -43,6 +44,7 @@ class TrainingSwap:
     min_quality: float
     usable: int
     images: int
+    unreadable: tuple[Unusable, ...] = ()
 
     def __call__(self, record: Record, seed: int) -> np.ndarray | None:
         """The composite (H, W, 3) uint8 RGB at the picture's own size; None where it is to stay as it is.
@@ -83,7 +85,7 @@ def prepare_swap(
     if not bank.plates:
         raise InputError(f"the train side of '{bg.name}' gave no usable plate. Choose another --bg.")
     swap = BackgroundSwap([plate.path for plate in bank.plates], asdict(swap_steps(bg)), p=probability)
-    return TrainingSwap(swap, MaskCache(segmenter), probability, plan.min_quality, usable, len(records))
+    return TrainingSwap(swap, MaskCache(segmenter), probability, plan.min_quality, usable, len(records), bank.unusable)
 
 
 def swap_steps(bg: ReidDataset) -> Steps:

@@ -9,6 +9,7 @@ from pathlib import Path
 from reid_data.compose.in_training import TrainingSwap, prepare_swap, swap_digest
 from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
+from reid_data.decode import Unreadable
 from reid_data.errors import UsageError
 from reid_data.files import sha256_file
 from reid_data.records import Record, ReidDataset, count_split, over_matte
@@ -73,7 +74,9 @@ class Inputs:
         """The training images, decoded, with masks and plates made if backgrounds are swapped."""
         images = load_training_set(self.datasets, self.settings.height_width, workers=workers)
         if self.backgrounds is not None:
-            images = replace(images, swap=self._swap(self.backgrounds, images.records, workers))
+            swap = self._swap(self.backgrounds, images.records, workers)
+            left_out = [*images.unreadable, *(Unreadable(one.record.name, one.reason) for one in swap.unreadable)]
+            images = replace(images, swap=swap, unreadable=list(dict.fromkeys(left_out)))
         for dataset in self.datasets:
             if lost := count_split(dataset.train)["distractors"]:
                 logger.warning(

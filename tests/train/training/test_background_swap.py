@@ -67,6 +67,14 @@ def test_the_pictures_change_with_epoch_and_position_and_not_with_the_processes(
     assert any(not np.array_equal(seen[0], seen[-1]) for seen in pictures.values()), "every draw has its own plate"
 
 
+def test_a_background_that_cannot_be_read_is_a_row_of_the_run(people: ReidDataset, tmp_path: Path) -> None:
+    first = sorted((tmp_path / "bg" / "bounding_box_train").glob("*.*"))[0]
+    first.write_bytes(b"")
+    result = fit(small(**SWAP), [people], tmp_path / "run", device="cpu", data_root=tmp_path)
+    assert result.unreadable == [{"name": f"bounding_box_train/{first.name}", "reason": "is empty (0 bytes)"}]
+    assert result.num_failed == 1, "the exit code is not 0"
+
+
 def test_a_training_is_repeatable_and_says_what_it_swaps(
     people: ReidDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
