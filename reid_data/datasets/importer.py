@@ -1,4 +1,4 @@
-"""`import`: a folder of crops with a naming pattern, or a CSV table, becomes a set in Market layout."""
+"""`import`: a folder of crops, by a naming pattern or its layout, a zip of one, or a CSV table becomes a set in Market layout."""
 
 import csv
 import errno
@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reid_data.datasets import load_dataset
@@ -16,11 +16,12 @@ from reid_data.datasets.folder import number_names, number_people, read_csv
 from reid_data.datasets.named_files import image_names
 from reid_data.datasets.naming import split_name
 from reid_data.datasets.spec import DatasetSpec
+from reid_data.datasets.unpack import is_archive, unpack
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, write_atomic
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLIT_FOLDERS, SPLITS, Card, ReidDataset
 
-SPLIT_MODES = ("auto", *SPLITS)
+SPLIT_MODES = ("auto", "cameras", *SPLITS)
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
 
 
@@ -38,7 +39,7 @@ class Crop:
 class ImportSettings:
     """How to read the source. `pattern` (a regular expression with groups pid, camid and perhaps split) is searched for in
     each path below the folder (a split by any of `naming.SPLIT_NAMES`);
-    `split` is where crops without a split go; `copy` copies instead of hard-linking;
+    without one the folder is read by its layout. `split` is where crops without a split go; `copy` copies instead of hard-linking;
     `ids_from_zero`: id 0 is a person, not a distractor (see `folder.number_people`).
     """
 
@@ -50,36 +51,70 @@ class ImportSettings:
 
 
 def import_set(source: Path, out: Path, settings: ImportSettings) -> ReidDataset:
-    """Write the crops of `source` as a Market-layout set at `out`, which must not exist yet, whole or not at all.
+    """Write the crops of `source` (a folder, a CSV table or a zip archive of a folder) as a Market-layout set at `out`, which must
+    not exist yet, whole or not at all.
 
     `import.csv` in the set maps each new name to the source. With `split = auto` the sorted ids are halved into train
-    and test, and each person's first image from each camera is the query, the others the gallery; junk (-1) and distractors (0) go
-    to the gallery. Raises UsageError for
-    a bad pattern, InputError if nothing matches, EnvironmentFault if `out` exists or cannot be linked to.
+    and test, and each person's first image from each camera is the query, the others the gallery; with `cameras` only the
+    lowest camera of each tested person asks. Junk (-1) and distractors (0) go to the gallery. Raises UsageError for a bad
+    pattern, InputError if nothing matches or the archive is refused, EnvironmentFault if `out` exists or cannot be linked to.
+    The set's `layout` says how the source was read.
     """
     if out.exists():
         raise EnvironmentFault(f"'{printable(out)}' exists already. Choose another --out, or remove it.")
-    crops, ignored = (_csv_crops(source), 0) if source.is_file() else _folder_crops(source, settings.pattern)
-    pids = number_people({crop.pid for crop in crops}, from_zero=settings.ids_from_zero)
-    camids = number_names({crop.camid for crop in crops})
-    splits = _splits(crops, pids, settings.split)
     with only_writer(out):
         building = out.parent / f"{TEMPORARY_PREFIX}import-{out.name}"
-        shutil.rmtree(building, ignore_errors=True)
-        make_folder(building)
-        names = _place(crops, splits, (pids, camids), building, copy=settings.copy)
-        _write_table(building, names)
-        card = Card(out.name, "import", out.name, settings.terms)
-        dataset = load_dataset(f"{building}{os.sep}", out.parent)
-        record = {
-            "pattern": settings.pattern,
-            "split": settings.split,
-            "ids_from_zero": settings.ids_from_zero,
-            "files_ignored": ignored,
-        }
-        write_card(building, card, dataset, record)
-        os.replace(building, out)
-    return load_dataset(f"{out}{os.sep}", out.parent)
+        unpacked = out.parent / f"{TEMPORARY_PREFIX}unpacked-{out.name}"
+        try:
+            for left in (building, unpacked):
+                shutil.rmtree(left, ignore_errors=True)
+            if is_archive(source):
+                layout = _write_archive(source, unpacked / source.stem, building, out.name, settings)
+            else:
+                layout = _write_set(source, building, out.name, settings)
+            os.replace(building, out)
+        finally:
+            for left in (building, unpacked):
+                shutil.rmtree(left, ignore_errors=True)
+    return replace(load_dataset(f"{out}{os.sep}", out.parent), layout=layout)
+
+
+def _write_archive(archive: Path, folder: Path, building: Path, name: str, settings: ImportSettings) -> str:
+    make_folder(folder.parent)
+    unpack(archive, folder)
+    try:
+        return _write_set(folder, building, name, settings, said=(str(folder), str(archive)))
+    except InputError as error:  # in the words of the file that is there, not of the folder that goes
+        raise InputError(str(error).replace(str(folder), str(archive))) from error
+
+
+def _write_set(
+    source: Path, building: Path, name: str, settings: ImportSettings, said: tuple[str, str] = ("", "")
+) -> str:
+    """Write the set `name` into the folder `building`; `said`: what to put in `import.csv` for the start of a source's path.
+    Returns how an unknown folder was read."""
+    layout = ""
+    if source.is_file():
+        crops, ignored = _csv_crops(source), 0
+    elif settings.pattern:
+        crops, ignored = _folder_crops(source, settings.pattern)
+    else:
+        crops, ignored, layout = _layout_crops(source)
+    pids = number_people({crop.pid for crop in crops}, from_zero=settings.ids_from_zero)
+    camids = number_names({crop.camid for crop in crops})
+    splits = _splits(crops, pids, camids, settings.split)
+    make_folder(building)
+    names = _place(crops, splits, (pids, camids), building, copy=settings.copy)
+    _write_table(building, [(new, said[1] + old.removeprefix(said[0])) for new, old in names])
+    record = {
+        "pattern": settings.pattern,
+        "split": settings.split,
+        "ids_from_zero": settings.ids_from_zero,
+        "files_ignored": ignored,
+    }
+    card = Card(name, "import", name, settings.terms)
+    write_card(building, card, load_dataset(f"{building}{os.sep}", building.parent), record)
+    return layout
 
 
 def _csv_crops(table: Path) -> list[Crop]:
@@ -87,6 +122,14 @@ def _csv_crops(table: Path) -> list[Crop]:
     return [
         Crop(record.path, str(record.pid), str(record.camid), split) for split in SPLITS for record in splits[split]
     ]
+
+
+def _layout_crops(source: Path) -> tuple[list[Crop], int, str]:
+    """The crops of a folder by its layout; those of one without splits have none."""
+    dataset = load_dataset(f"{source}{os.sep}", source.parent)
+    split = bool(dataset.query or dataset.gallery)
+    crops = [Crop(one.path, str(one.pid), str(one.camid), one.split if split else "") for one in dataset.records]
+    return crops, sum(dataset.ignored.values()), dataset.layout
 
 
 def _folder_crops(source: Path, pattern: str) -> tuple[list[Crop], int]:
@@ -118,18 +161,24 @@ def _folder_crops(source: Path, pattern: str) -> tuple[list[Crop], int]:
     return crops, ignored
 
 
-def _splits(crops: list[Crop], pids: dict[str, int], mode: str) -> list[str]:
+def _splits(crops: list[Crop], pids: dict[str, int], camids: dict[str, int], mode: str) -> list[str]:
     people = sorted(set(pids.values()) - {JUNK_PID, DISTRACTOR_PID})
     training = set(people[: (len(people) + 1) // 2])
+    lowest: dict[str, int] = {}
+    for crop in crops:
+        lowest[crop.pid] = min(camids[crop.camid], lowest.get(crop.pid, camids[crop.camid]))
     queried: set[tuple[str, str]] = set()
     splits = []
     for crop in crops:
         split = crop.split or mode
-        if split == "auto":
-            nobody = pids[crop.pid] in (JUNK_PID, DISTRACTOR_PID)
-            split = "train" if pids[crop.pid] in training else "query"
-            if nobody or (split == "query" and (crop.pid, crop.camid) in queried):
+        if split in ("auto", "cameras"):
+            answers = mode == "cameras" and camids[crop.camid] != lowest[crop.pid]
+            if pids[crop.pid] in (JUNK_PID, DISTRACTOR_PID):
                 split = "gallery"
+            elif pids[crop.pid] in training:
+                split = "train"
+            else:
+                split = "gallery" if answers or (crop.pid, crop.camid) in queried else "query"
             queried.add((crop.pid, crop.camid))
         if split not in SPLITS:
             raise UsageError(
@@ -137,6 +186,26 @@ def _splits(crops: list[Crop], pids: dict[str, int], mode: str) -> list[str]:
             )
         splits.append(split)
     return splits
+
+
+def no_test(dataset: ReidDataset) -> str:
+    """Why an imported set cannot be tested on, and the split that mends it, where one does; empty if it can."""
+    cameras: dict[int, set[int]] = defaultdict(set)
+    for record in dataset.gallery:
+        cameras[record.pid].add(record.camid)
+    if any(cameras[record.pid] - {record.camid} for record in dataset.query):
+        return ""
+    what = "no gallery" if not dataset.gallery else "no query" if not dataset.query else "no query with a match"
+    for record in dataset.query:
+        cameras[record.pid].add(record.camid)
+    paired = sum(len(seen) > 1 for pid, seen in cameras.items() if pid not in (JUNK_PID, DISTRACTOR_PID))
+    mended = (
+        f" {paired:,} of its test people are on pictures of several cameras: import again with --split cameras, and one camera "
+        "of each asks, the others answer."
+        if paired
+        else " Nobody in its test splits is on pictures of two cameras; it can be trained on, or tested with --protocol no-camera."
+    )
+    return f"The set has {what} from another camera, so nothing can be tested on it.{mended}"
 
 
 def _place(

@@ -107,11 +107,23 @@ def test_import_then_check(tmp_path):
     assert "exists already" in again.stderr
 
 
-def test_import_needs_a_pattern(tmp_path):
-    (tmp_path / "crops").mkdir()
+def test_import_of_a_folder_without_a_layout_prints_the_pattern(tmp_path):
+    draw(tmp_path / "crops", ["0001-c1.jpg", "0002-c2.jpg"])
     done = reid_data("import", tmp_path / "crops", "--out", "mine", "--data-root", tmp_path)
-    assert done.returncode == 2
-    assert "--pattern" in done.stderr
+    assert done.returncode == 3
+    assert r"--pattern '(?P<pid>\d+)-c(?P<camid>\d+)'" in done.stderr
+
+
+def test_import_of_one_picture_a_camera_offers_the_split_that_works(tmp_path):
+    draw(tmp_path / "crops", [f"{pid:04d}_c{camera}.jpg" for pid in (1, 2, 3, 4) for camera in (1, 2)])
+    arguments = ["import", tmp_path / "crops", "--data-root", tmp_path, "--pattern", r"(?P<pid>\d+)_c(?P<camid>\d)"]
+    done = reid_data(*arguments, "--out", "first")
+    assert "Note: The set has no gallery from another camera" in done.stderr
+    assert "2 of its test people are on pictures of several cameras: import again with --split cameras" in done.stderr
+    done = reid_data(*arguments, "--out", "second", "--split", "cameras")
+    assert "Note" not in done.stderr
+    assert "query: 2 images of 2 people" in done.stderr
+    assert "gallery: 2 images of 2 people" in done.stderr
 
 
 def test_env_and_doctor(tmp_path):
