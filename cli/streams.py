@@ -58,6 +58,8 @@ def guard_streams() -> None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115  it lives as long as the process
             continue
         encoding = "utf-8" if codecs.lookup(stream.encoding).name == "ascii" else stream.encoding
-        guarded = Stream(stream.buffer, encoding, "backslashreplace", line_buffering=stream.line_buffering)
+        # by a descriptor of its own: libraries are kept from writing to the process's one
+        buffer = stream.buffer if name == "stdout" else open(os.dup(stream.fileno()), "wb")  # noqa: SIM115
+        guarded = Stream(buffer, encoding, "backslashreplace", line_buffering=stream.line_buffering)
         guarded.kind = kind
         setattr(sys, name, guarded)

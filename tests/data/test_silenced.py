@@ -4,6 +4,8 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -58,6 +60,44 @@ def test_only_in_the_block_and_whatever_comes_of_it(capfd):
         os.write(1 // (os.write(2, b"inside ") - 7), b"")
     os.write(2, b"after")
     assert capfd.readouterr().err == "before after"
+
+
+def test_many_threads_at_once_leave_the_error_output_as_it_was(capfd):
+    pictures = [damaged(of_format("jpeg"), seed) for seed in range(30)] * 20
+
+    def decode(data: bytes) -> int:
+        with suppress(ImageError):
+            decode_image(data)
+        return 1
+
+    for _ in range(3):
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(decode, pictures)) == 600
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+def test_a_process_forked_in_a_block_has_its_error_output(capfd):
+    with silenced():
+        child = os.fork()
+        if not child:
+            os.write(2, b"child ")
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.write(2, b"inside ")
+    os.write(2, b"parent")
+    assert capfd.readouterr().err == "child parent"
+
+
+def test_the_command_line_is_heard_while_a_library_is_silent():
+    script = (
+        "import os, sys\nfrom reid_cli.streams import guard_streams\nfrom reid_cli.terminal import say\n"
+        "from reid_data.silenced import silenced\nguard_streams()\n"
+        "with silenced():\n    say('ours')\n    os.write(2, b'theirs')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "ours\n"
 
 
 def test_without_an_error_output_pictures_are_read_all_the_same():
