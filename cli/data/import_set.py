@@ -26,6 +26,7 @@ from ..terminal import say, show
 )
 @click.option("--ids-from-zero", is_flag=True, help="Id 0 is a person; without it -1 is junk and 0 a distractor.")
 @click.option("--copy", is_flag=True, help="Copy the files; the default is hard links.")
+@click.option("--follow-links", is_flag=True, help="Take in what links out of the source point to.")
 @click.option(
     "--terms",
     default="unknown: ask the owner of the images",
@@ -41,6 +42,7 @@ def import_set(
     split: str,
     ids_from_zero: bool,
     copy: bool,
+    follow_links: bool,
     terms: str,
     data_root: Path,
     as_json: bool,
@@ -63,7 +65,7 @@ def import_set(
 
     choose("split", split, list(SPLIT_MODES))
     target = Path(out) if is_path(out) else data_root / out
-    dataset = import_set(source, target, ImportSettings(pattern, split, copy, ids_from_zero, terms))
+    dataset = import_set(source, target, ImportSettings(pattern, split, copy, follow_links, ids_from_zero, terms))
     notice(dataset)
     counts = {name: count_split(dataset.split(name)) for name in SPLITS}
     if as_json:

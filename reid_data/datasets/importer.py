@@ -6,6 +6,7 @@ import io
 import os
 import re
 import shutil
+import stat
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from reid_data.datasets.folder import number_names, number_people, read_csv
 from reid_data.datasets.named_files import image_names
 from reid_data.datasets.naming import split_name
 from reid_data.datasets.spec import DatasetSpec
-from reid_data.datasets.unpack import is_archive, unpack
+from reid_data.datasets.unpack import MAX_FILE_BYTES, is_archive, unpack
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, write_atomic
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLIT_FOLDERS, SPLITS, Card, ReidDataset
@@ -38,14 +39,15 @@ class Crop:
 @dataclass(frozen=True)
 class ImportSettings:
     """How to read the source. `pattern` (a regular expression with groups pid, camid and perhaps split) is searched for in
-    each path below the folder (a split by any of `naming.SPLIT_NAMES`);
-    without one the folder is read by its layout. `split` is where crops without a split go; `copy` copies instead of hard-linking;
-    `ids_from_zero`: id 0 is a person, not a distractor (see `folder.number_people`).
+    each path below the folder (a split by any of `naming.SPLIT_NAMES`); without one the folder is read by its layout.
+    `split` is where crops without a split go; `copy` copies instead of hard-linking; `follow_links` takes in what links out
+    of the source point to; `ids_from_zero`: id 0 is a person, not a distractor (see `folder.number_people`).
     """
 
     pattern: str = ""
     split: str = "auto"
     copy: bool = False
+    follow_links: bool = False
     ids_from_zero: bool = False
     terms: str = "unknown: ask the owner of the images"
 
@@ -100,6 +102,7 @@ def _write_set(
         crops, ignored = _folder_crops(source, settings.pattern)
     else:
         crops, ignored, layout = _layout_crops(source)
+    _require_plain(crops, source, follow_links=settings.follow_links)
     pids = number_people({crop.pid for crop in crops}, from_zero=settings.ids_from_zero)
     camids = number_names({crop.camid for crop in crops})
     splits = _splits(crops, pids, camids, settings.split)
@@ -115,6 +118,31 @@ def _write_set(
     card = Card(name, "import", name, settings.terms)
     write_card(building, card, load_dataset(f"{building}{os.sep}", building.parent), record)
     return layout
+
+
+def _require_plain(crops: list[Crop], source: Path, *, follow_links: bool) -> None:
+    """Raise InputError for a crop that is no regular file, is too large for a picture, or that a link leads out of the source to.
+
+    A table may name files anywhere; there only a link out of the picture's own folder and the table's is one.
+    """
+    home = os.path.realpath(source.parent if source.is_file() else source)
+    for crop in crops:
+        target, homes = os.path.realpath(crop.path), [home]
+        if source.is_file():
+            homes += [os.path.realpath(os.path.dirname(crop.path))]
+        if not any(os.path.commonpath([target, one]) == one for one in homes) and not follow_links:
+            raise InputError(
+                f"'{printable(crop.path)}' is behind a link that leads out of '{printable(source)}'. Give --follow-links to take in "
+                "what such links point to."
+            )
+        try:
+            status = os.stat(target)
+        except OSError as error:
+            raise EnvironmentFault(f"cannot bring '{printable(crop.path)}' over: {error.strerror}.") from error
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
+            raise InputError(
+                f"'{printable(crop.path)}' is no regular file of at most {MAX_FILE_BYTES:,} bytes. Take it out of the source."
+            )
 
 
 def _csv_crops(table: Path) -> list[Crop]:

@@ -22,6 +22,7 @@ _PATTERNS = (
     r"(?P<pid>[A-Za-z]+\d*)_[cC](?:am(?:era)?)?[-_]?(?P<camid>[A-Za-z0-9]+)",
     r"(?:^|/)[cC]am(?:era)?[-_]?(?P<camid>[A-Za-z0-9]+)/(?:.*/)?\D*(?P<pid>\d+)[^/]*$",
     r"[cC](?:am(?:era)?)?[-_]?(?P<camid>\d+)[^0-9]+(?P<pid>\d+)",
+    r"(?:^|/)(?P<pid>\d+)/(?P<camid>\d{1,2})_[^/]*$",
     r"(?P<pid>\d+)_(?P<camid>\d{1,2})_",
 )
 _SHARE = 0.9

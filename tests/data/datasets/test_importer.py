@@ -11,6 +11,7 @@ from reid_data.datasets.importer import ImportSettings, import_set
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.images import write_image
 from tests.conftest import random_image
+from tests.data.datasets.drawn import draw
 
 PATTERN = r"(?P<pid>[a-z]+)_cam(?P<camid>\w)"
 
@@ -149,3 +150,41 @@ def test_a_missing_file_is_no_matter_of_links(tmp_path):
     with pytest.raises(EnvironmentFault) as caught:
         import_set(tmp_path / "t.csv", tmp_path / "a", ImportSettings())
     assert "--copy" not in str(caught.value)
+
+
+def test_links_out_of_the_source_are_refused_unless_asked_for(tmp_path):
+    draw(tmp_path / "in", ["1_c1.png", "1_c2.png"])
+    draw(tmp_path / "elsewhere", ["2_c1.png"])
+    (tmp_path / "in" / "2_c1.png").symlink_to(tmp_path / "elsewhere" / "2_c1.png")
+    (tmp_path / "in" / "3_c1.png").symlink_to(tmp_path / "in" / "1_c1.png")
+    pattern = r"(?P<pid>\d+)_c(?P<camid>\d)"
+    with pytest.raises(InputError, match=r"2_c1.png' is behind a link that leads out .*--follow-links"):
+        import_set(tmp_path / "in", tmp_path / "a", ImportSettings(pattern))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "in"]
+    dataset = import_set(tmp_path / "in", tmp_path / "a", ImportSettings(pattern, follow_links=True, copy=True))
+    assert len(dataset.records) == 4
+    (tmp_path / "t.csv").write_text("path,pid,camid,split\nelsewhere/2_c1.png,2,1,train\nin/3_c1.png,3,1,train\n")
+    assert len(import_set(tmp_path / "t.csv", tmp_path / "b", ImportSettings()).train) == 2
+
+
+def test_a_table_naming_a_link_out(tmp_path):
+    draw(tmp_path / "elsewhere", ["2_c1.png"])
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "x.png").symlink_to(tmp_path / "elsewhere" / "2_c1.png")
+    (tmp_path / "home" / "t.csv").write_text("path,pid,camid,split\nx.png,2,1,train\n")
+    with pytest.raises(InputError, match="behind a link"):
+        import_set(tmp_path / "home" / "t.csv", tmp_path / "a", ImportSettings())
+
+
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_pipe_or_device_is_no_picture(tmp_path, copy):
+    draw(tmp_path / "in", ["1_c1.png"])
+    os.mkfifo(tmp_path / "in" / "2_c1.png")
+    settings = ImportSettings(r"(?P<pid>\d+)_c(?P<camid>\d)", copy=copy, follow_links=True)
+    with pytest.raises(InputError, match="is no regular file of at most"):
+        import_set(tmp_path / "in", tmp_path / "a", settings)
+    (tmp_path / "in" / "2_c1.png").unlink()
+    (tmp_path / "in" / "2_c1.png").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="is no regular file of at most"):
+        import_set(tmp_path / "in", tmp_path / "a", settings)
+    assert not (tmp_path / "a").exists()

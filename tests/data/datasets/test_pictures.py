@@ -68,6 +68,7 @@ def test_pictures_alone_cannot_be_trained_on(tmp_path):
         (["p7cam1.jpg", "p8cam2.jpg"], {"7", "8"}, {"1", "2"}),
         (["bob_camA_1.jpg", "eve_camB_1.jpg"], {"bob", "eve"}, {"A", "B"}),
         (["cam_a/person_0001.png", "cam_b/person_0002.png"], {"0001", "0002"}, {"a", "b"}),
+        (["009/01_1.png", "010/02_8.png"], {"009", "010"}, {"01", "02"}),
         (["12_1_000.jpg", "13_2_001.jpg"], {"12", "13"}, {"1", "2"}),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 
 from reid_data.datasets import load_dataset
 from reid_data.datasets.digest import dataset_digest
+from reid_data.datasets.importer import ImportSettings, import_set
 from reid_data.errors import InputError, UsageError
 from reid_data.files import sha256_file
 from reid_data.records import ReidDataset
@@ -18,6 +19,7 @@ from reid_train.runs.folder import train_key
 from reid_train.training import inputs as module
 from reid_train.training.fit import fit, identify, plan
 from reid_train.training.inputs import Inputs, resolve_inputs
+from tests.data.datasets.drawn import draw
 from tests.data.people import write_people_set
 from tests.train.conftest import small, write_tiny_set
 
@@ -169,3 +171,19 @@ def test_sets_must_be_named_once(names: list[str], root: Path) -> None:
 def test_a_missing_schedule_is_named(root: Path) -> None:
     with pytest.raises(InputError, match=r"--temperature-schedule file:no.csv: no such file"):
         resolved(root, temperature_schedule="file:no.csv")
+
+
+def test_training_images_of_nobody_are_said_and_the_remedy_works(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = [f"{pid}_c{camera}.jpg" for pid in range(4) for camera in (1, 2)]
+    draw(tmp_path / "in", names)
+    table = "".join(f"in/{name},{name[0]},{name[3]},train\n" for name in names)
+    (tmp_path / "t.csv").write_text("path,pid,camid,split\n" + table)
+    resolve_inputs(small(), [load_dataset(tmp_path / "t.csv", tmp_path)], tmp_path).training_set(1)
+    assert "2 training images of t have pid 0, which means distractor (nobody)" in caplog.text
+    caplog.clear()
+    mended = import_set(tmp_path / "t.csv", tmp_path / "mended", ImportSettings(ids_from_zero=True))
+    images = resolve_inputs(small(), [mended], tmp_path).training_set(1)
+    assert "pid 0" not in caplog.text
+    assert len(images.classes) == 4

@@ -58,3 +58,14 @@ def test_wrong_schedule_files(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_temperatures(tmp_path / "t.csv", 2)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_schedule_as_spreadsheets_save_it(tmp_path: Path, encoding: str, mark: str) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(f"Temperature{mark} Epoch \r\n0.5{mark}1\r\n0.25{mark}2\r\n".encode(encoding))
+    assert dict(read_temperatures(path, 2)) == {1: 0.5, 2: 0.25}
+    path.write_bytes(f"epoch{mark}temperature\r\n1{mark}0.5\r\n2{mark}warm\r\n".encode(encoding))
+    with pytest.raises(InputError, match=r"line 3.*warm"):
+        read_temperatures(path, 2)
