@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from reid_data.lazy import attach
 
 if TYPE_CHECKING:
-    from reid_cli.train.application import app as app
+    from .application import app as app
 
 __getattr__, __dir__ = attach(__name__, {"app": "reid_cli.train.application:app"})
 
