@@ -92,8 +92,9 @@ def finish(result: "RunResult", folder: Path, tested: list[str], as_json: bool) 
         show(json.dumps({"folder": str(folder), **asdict(result)}, indent=2, sort_keys=True))
     else:
         last = result.training
-        trained_on = f"{result.num_images} images of {result.num_classes} identities"
-        show(f"{folder}: {trained_on}, {last['epoch']:.0f} epochs, loss {last['loss']:.3f}")
+        of_whom = f"of {result.num_classes} identities, " if result.kind == "fit" else ""
+        units = "epochs" if result.kind == "fit" else "rounds"
+        show(f"{folder}: {result.num_images} images {of_whom}{last['epoch']:.0f} {units}, loss {last['loss']:.3f}")
         for name in tested:
             show(f"  on {name}: {metrics_line(result.metrics[name])}")
     rows = [row for name in tested for row in result.tests[name]["unreadable"]]

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
-from reid_train.settings.setting import flag
-from reid_train.settings.train import TrainSettings, default_text, fields, from_assignments, from_toml
+from reid_data.errors import UsageError
+from reid_train.settings.adaptation import AdaptSettings, divided
+from reid_train.settings.setting import Settings, check_names, default_text, flag, value_form
+from reid_train.settings.train import TrainSettings, fields, from_assignments, from_toml, read_recipe
 
 from .options import Decorator, names_list
 
@@ -19,27 +21,21 @@ set_option = click.option(
 )
 
 
-def settings_options(*stages: str) -> Decorator:
-    """A flag for every setting of `stages` (none: of all), in the order of their declaration."""
+def settings_options(*stages: str, kind: type[Settings] = TrainSettings) -> Decorator:
+    """A flag for every setting of `kind` and `stages` (none: of all), in the order of their declaration."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for name, field in reversed(fields().items()):
+        for name, field in reversed(kind.declared().items()):
             if stages and field.metadata["stage"] not in stages:
                 continue
-            kind = type(field.default)
-            spelling = f"{flag(name)}/{flag('no_' + name)}" if kind is bool else flag(name)
-            metavar = None if kind is bool else value_form(name)
-            shown = f"{field.metadata['help']}  [default: {default_text(name)}]"
+            switch = isinstance(field.default, bool)
+            spelling = f"{flag(name)}/{flag('no_' + name)}" if switch else flag(name)
+            metavar = None if switch else value_form(field)
+            shown = f"{field.metadata['help']}  [default: {default_text(name, field)}]"
             command = click.option(spelling, name, default=None, help=shown, metavar=metavar)(command)
         return command
 
     return decorate
-
-
-def value_form(name: str) -> str:
-    """What a flag takes, for its help: `pk|random`, `INT`, `HxW`."""
-    field = fields()[name]
-    return field.metadata["form"] or "|".join(field.metadata["choices"]) or type(field.default).__name__.upper()
 
 
 def collect_settings(
@@ -49,6 +45,45 @@ def collect_settings(
     settings = from_toml(recipe, base) if recipe is not None else base or TrainSettings()
     given = {name: value for name, value in flags.items() if value is not None}
     return settings.replace(**{**from_assignments(assignments), **given})
+
+
+def collect_adaptation(
+    flags: dict[str, Any], recipe: Path | None, assignments: tuple[str, ...], start: Path | None
+) -> tuple[TrainSettings, AdaptSettings]:
+    """Settings of an adaptation's training and its own, in rising precedence: those of the run `start` (or the defaults), the
+    recipe, `--set`, the flags. Raises UsageError where the run and the arm do not go together.
+    """
+    from reid_train.adaptation.start import (
+        ITERATIONS,
+        ROUNDS,
+        network_is_fixed,
+        refuse_other_network,
+        settings_of_start,
+    )  # fmt: skip
+
+    known = {**fields(), **AdaptSettings.declared()}
+    listed = read_recipe(recipe) if recipe is not None else {}
+    typed = {
+        **from_assignments(assignments, known),
+        **{key: value for key, value in flags.items() if value is not None},
+    }
+    check_names(listed, known)
+    (for_training, own), (typed_training, typed_own) = divided(listed), divided(typed)
+    choices = AdaptSettings().replace(**{**own, **typed_own})
+    if (choices.arm == "target-only") != (start is None):
+        raise UsageError(
+            "--arm target-only starts from --weights: leave out --from, or choose --arm independent."
+            if start is not None
+            else f"--arm {choices.arm} starts from a run: name it with --from."
+        )
+    if start is None:
+        base = TrainSettings(epochs=ROUNDS, iterations=ITERATIONS)
+        return base.replace(**{**for_training, **typed_training}), choices
+    base = settings_of_start(start)
+    for_training = {name: value for name, value in for_training.items() if not network_is_fixed(name)}
+    settings = base.replace(**{**for_training, **typed_training})
+    refuse_other_network(base, settings)
+    return settings, choices
 
 
 def setting_values(assignments: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,8 @@ SUBSET = "subset"
 """The kind of a set that is a part of another."""
 JUNK_PID = -1
 DISTRACTOR_PID = 0
+UNLABELLED_PID = -2
+"""The identity of an image whose identity was taken away (see reid_train.adaptation.target); no reader gives it."""
 
 Colour = tuple[int, int, int]
 Transparency = Colour | Literal["refused", "ignored"]

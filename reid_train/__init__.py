@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reid_data.lazy import attach
 
 if TYPE_CHECKING:
+    from reid_train.adaptation.adapt import adapt as adapt
     from reid_train.evaluation.compare import compare as compare
     from reid_train.evaluation.compare import read_outcome as read_outcome
     from reid_train.evaluation.metrics import RankingResult as RankingResult
@@ -18,16 +19,19 @@ if TYPE_CHECKING:
     from reid_train.matrix.run import run_matrix as run_matrix
     from reid_train.report.html import write_report as write_report
     from reid_train.runs.result import RunResult as RunResult
+    from reid_train.settings.adaptation import AdaptSettings as AdaptSettings
     from reid_train.settings.train import TrainSettings as TrainSettings
     from reid_train.testing import load_trained as load_run
     from reid_train.testing import test as test
     from reid_train.training.fit import fit as fit
 
 __all__ = [
+    "AdaptSettings",
     "Machine",
     "RankingResult",
     "RunResult",
     "TrainSettings",
+    "adapt",
     "compare",
     "evaluate",
     "fit",
@@ -42,10 +46,12 @@ __all__ = [
 __getattr__, __dir__ = attach(
     __name__,
     {
+        "AdaptSettings": "reid_train.settings.adaptation:AdaptSettings",
         "Machine": "reid_train.matrix.cells:Machine",
         "RankingResult": "reid_train.evaluation.metrics:RankingResult",
         "RunResult": "reid_train.runs.result:RunResult",
         "TrainSettings": "reid_train.settings.train:TrainSettings",
+        "adapt": "reid_train.adaptation.adapt:adapt",
         "compare": "reid_train.evaluation.compare:compare",
         "evaluate": "reid_train.evaluation.protocol:evaluate",
         "fit": "reid_train.training.fit:fit",

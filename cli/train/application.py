@@ -6,6 +6,7 @@ from ..commands import Commands, Table
 
 COMMANDS = {
     "fit": "fit",
+    "adapt": "adapt",
     "evaluate": "evaluate",
     "extract": "extract",
     "compare": "compare",

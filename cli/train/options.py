@@ -4,12 +4,9 @@ import json
 
 import click
 
-from reid_train.settings.setting import flag
-from reid_train.settings.train import default_text, fields
+from reid_train.settings.setting import default_text, flag, value_form
+from reid_train.settings.train import fields
 
-from ..settings import (
-    value_form,
-)
 from ..terminal import show
 
 
@@ -26,8 +23,8 @@ def options(as_json: bool) -> None:
         {
             "setting": name,
             "flag": flag(name),
-            "values": "yes|no" if isinstance(field.default, bool) else value_form(name),
-            "default": default_text(name),
+            "values": "yes|no" if isinstance(field.default, bool) else value_form(field),
+            "default": default_text(name, field),
             "meaning": field.metadata["help"],
             "source": field.metadata["source"],
             "changes": {"train": "the training", "test": "tests only", "run": "no result"}[field.metadata["stage"]],

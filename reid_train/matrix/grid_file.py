@@ -7,7 +7,8 @@ from typing import Any
 from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.shapes import parse_toml
 from reid_data.text_files import read_text
-from reid_train.settings.train import check_names
+from reid_train.settings.setting import check_names
+from reid_train.settings.train import fields
 
 KEYS = ("train", "test", "seeds", "recipe", "set")
 
@@ -37,7 +38,7 @@ def read_grid(path: Path) -> Grid:
         if key not in KEYS:
             raise unknown_name(f"key in '{path}'", key, KEYS)
     settings = {key.replace("-", "_"): value for key, value in _table(path, table).items()}
-    check_names(settings)
+    check_names(settings, fields())
     recipe = table.get("recipe")
     if recipe is not None and not isinstance(recipe, str):
         raise UsageError(f"'{path}': recipe is '{recipe}', expected the name or path of a recipe.")

@@ -76,11 +76,19 @@ class Classifier(nn.Module):
 
     def forward(self, features_ND: Tensor, labels_N: Tensor, temperature: float | Tensor) -> tuple[Tensor, Tensor]:
         """(logits for the loss, scores for the accuracy: without margin and temperature), both (N, C)."""
+        scores_NC = self.scores(features_ND)
+        return self.logits(scores_NC, labels_N, temperature), scores_NC
+
+    def scores(self, features_ND: Tensor) -> Tensor:
+        """(N, C): how well each feature fits each class, without margin and temperature."""
         self.project()
         angular = self.head != "linear"
         weight_CD = F.normalize(self.weight) if angular or self.norm == "cosine" else self.weight
-        scores_NC = F.linear(F.normalize(features_ND) if angular else features_ND, weight_CD)
-        return CLASSIFIERS[self.head](scores_NC, labels_N, self.margin) / temperature, scores_NC
+        return F.linear(F.normalize(features_ND) if angular else features_ND, weight_CD)
+
+    def logits(self, scores_NC: Tensor, labels_N: Tensor, temperature: float | Tensor) -> Tensor:
+        """The logits (N, C) of scores that may come from several classifiers of this kind side by side."""
+        return CLASSIFIERS[self.head](scores_NC, labels_N, self.margin) / temperature
 
     @torch.no_grad()
     def effective_norms(self) -> Tensor:

@@ -4,9 +4,10 @@ Several processes (torchrun, or `--nproc`) split each global batch; gradients ar
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -119,13 +120,26 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     """Replace each gradient by its mean over the processes."""
-    if num_processes() == 1:
+    mean_of_tensors([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def mean_of_tensors(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over the processes, in place."""
+    if num_processes() == 1 or not tensors:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
     flat /= num_processes()
     offset = 0
-    for gradient in gradients:
-        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
-        offset += gradient.numel()
+    for tensor in tensors:
+        tensor.copy_(flat[offset : offset + tensor.numel()].view_as(tensor))
+        offset += tensor.numel()
+
+
+def from_first(value: Any) -> Any:
+    """`value` of the first process in all of them; it travels by pickle between processes of this program."""
+    if num_processes() == 1:
+        return value
+    held = [value]
+    distributed.broadcast_object_list(held, src=0)
+    return held[0]

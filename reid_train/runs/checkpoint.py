@@ -5,6 +5,7 @@ next: a kill at any moment leaves a run that resumes. Neither file can run code 
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,20 @@ def _ours(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Write tensors and plain values so that `torch.load(weights_only=True)` reads them."""
+    """Write tensors and plain values so that `torch.load(weights_only=True)` reads them; equal states give equal bytes."""
     with writing(path, sync=True) as file:
-        torch.save(state, file)
+        torch.save(_with_shared_words(state), file)
+
+
+def _with_shared_words(value: Any) -> Any:
+    """The same value, equal texts in it one object: pickle writes an object once, and a state that was read has more of them."""
+    if isinstance(value, str):
+        return sys.intern(value)
+    if isinstance(value, dict):
+        return {_with_shared_words(key): _with_shared_words(held) for key, held in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_with_shared_words, value))
+    return value
 
 
 def load_state(path: Path) -> dict[str, Any] | None:

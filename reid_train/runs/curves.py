@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+CURVES_FILE = "curves.png"
 Rows = Sequence[Mapping[str, float]]
 WIDTH, HEIGHT, MARGIN = 440, 260, 66
 INK, GRID, PAPER = (40, 40, 40), (225, 225, 225), (255, 255, 255)
@@ -38,13 +39,25 @@ PANELS = (
 )
 
 
-def draw_curves(rows: Rows) -> np.ndarray:
-    """(H, W, 3) uint8 picture of PANELS over the epochs in `rows` (each with `epoch` and the values by name)."""
+SITES = ("source", "target")
+ROUND_PANELS = (
+    Panel("cross-entropy", ("loss_ce_source", "loss_ce_target"), SITES),
+    Panel("accuracy (target: on its clusters)", ("accuracy_source", "accuracy_target"), SITES),
+    Panel("learning rate", ("lr",), log=True),
+    Panel("clusters", ("clusters", "outliers"), ("clusters", "outliers")),
+    Panel("images in a cluster", ("size_min", "size_median", "size_max"), ("smallest", "median", "largest"), log=True),
+    Panel("eps, and how much the clusters change", ("eps", "changed"), ("eps", "1 - ARI")),
+)
+"""What the log of an adaptation records, round by round."""
+
+
+def draw_curves(rows: Rows, panels: Sequence[Panel] = PANELS) -> np.ndarray:
+    """(H, W, 3) uint8 picture of `panels` over the epochs in `rows` (each with `epoch` and the values by name)."""
     columns = 3
-    lines = -(-len(PANELS) // columns)
+    lines = -(-len(panels) // columns)
     picture = Image.new("RGB", (columns * WIDTH, lines * HEIGHT), PAPER)
     draw = ImageDraw.Draw(picture)
-    for number, panel in enumerate(PANELS):
+    for number, panel in enumerate(panels):
         _draw_panel(draw, panel, rows, (number % columns * WIDTH, number // columns * HEIGHT))
     return np.asarray(picture)
 

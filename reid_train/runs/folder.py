@@ -189,13 +189,17 @@ def effective_temperatures(run_folder: Path) -> str:
 
 def add_costs(run_folder: Path, **costs: Any) -> None:
     """Put `costs` into `costs.json`, beside what is there."""
-    path = run_folder / COSTS_FILE
+    write_json(run_folder / COSTS_FILE, {**read_costs(run_folder), **costs})
+
+
+def read_costs(run_folder: Path) -> dict[str, Any]:
+    """What is in `costs.json`; nothing if there is none yet, or if it is damaged: no result rests on it."""
     try:
-        old = parse_json(path.read_bytes())
+        old = parse_json((run_folder / COSTS_FILE).read_bytes())
         require(old, dict)
     except (OSError, ValueError):
-        old = {}  # none yet, or damaged: no result rests on them
-    write_json(path, {**old, **costs})
+        return {}
+    return dict(old)
 
 
 @functools.cache

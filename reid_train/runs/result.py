@@ -14,6 +14,7 @@ _SHAPE = {
     **{"name": str, "train_sets": [str], "train_key": str, "settings": dict, "settings_schema?": int},
     **{"digests": {...: str}, "weights_sha256": str | None, "device_type": str, "norm": {...: [float]}},
     **{"num_classes": int, "num_images": int, "training": {...: float | None}, "versions": {...: str}},
+    **{"kind?": str, "adaptation?": dict},
     **{"unreadable": [dict], "tests": {...: {"unreadable": [dict]}}, "metrics": {...: {...: float | None}}},
 }
 
@@ -22,6 +23,7 @@ _SHAPE = {
 class RunResult:
     """One training and its tests. Holds nothing that differs between two runs of the same thing (costs are elsewhere).
 
+    `kind`: fit or adapt; `adaptation`: of the latter, its own settings, the images trained on, and the rows of its rounds.
     `settings`: all settings by name, `settings_schema` theirs (1: of before there was a number).
     `digests`: of the training sets by name. `training`: the facts of the last epoch.
     `unreadable`: rows {set, name, reason} of training images that were left out. `tests`: by test set its key, digest,
@@ -41,6 +43,8 @@ class RunResult:
     training: dict[str, float]
     versions: dict[str, str]
     settings_schema: int = 1
+    kind: str = "fit"
+    adaptation: dict[str, Any] = field(default_factory=dict)
     unreadable: list[dict[str, str]] = field(default_factory=list)
     tests: dict[str, dict[str, Any]] = field(default_factory=dict)
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -69,7 +73,11 @@ def read_result(run_folder: Path) -> RunResult | None:
         ) from error
     names = [entry.name for entry in fields(RunResult)]
     known = {name: document[name] for name in names if name in document} if isinstance(document, dict) else {}
-    if not known or document.get("schema") != SCHEMA or not {*names} - {"settings_schema"} <= {*known}:
+    if (
+        not known
+        or document.get("schema") != SCHEMA
+        or not {*names} - {"settings_schema", "kind", "adaptation"} <= {*known}
+    ):
         raise InputError(f'\'{printable(path)}\' is no result of this tool (expected "schema": "{SCHEMA}").')
     try:
         require(known, _SHAPE)

@@ -3,10 +3,11 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
-from reid_data.errors import UsageError
+from reid_data.errors import UsageError, unknown_name
 
 CHANGES = {
     "network": "the network as it starts: its parts, its first weights, what it makes of an input and a label",
@@ -15,6 +16,7 @@ CHANGES = {
     "steps": "learning rate and temperature of every step, and how many steps there are",
     "update": "what a step does with a batch: losses, optimiser, precision",
     "features": "the features of a test",
+    "clusters": "which images of a site without labels are taken for one person",
     "scores": "what a test says of given features",
     "files": "what else is written; no weight and no score",
 }
@@ -52,6 +54,68 @@ def stage(changes: tuple[str, ...]) -> str:
     if set(changes) <= {"features", "scores"}:
         return "test"
     return "run" if changes == ("files",) else "train"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings of one kind, a field for each: checked when made, hashable, printable."""
+
+    def __post_init__(self) -> None:
+        for name, field in self.declared().items():
+            object.__setattr__(self, name, checked(field, getattr(self, name)))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Raise UsageError for values that do not go together."""
+
+    @classmethod
+    def declared(cls) -> dict[str, Any]:
+        """Name -> dataclass field of every setting, in the order of their declaration."""
+        return {field.name: field for field in dataclasses.fields(cls)}
+
+    def as_dict(self, stage: str | None = None) -> dict[str, Any]:
+        """All settings, or those of one `stage`, by name."""
+        found = self.declared().items()
+        return {name: getattr(self, name) for name, field in found if stage in (None, field.metadata["stage"])}
+
+    def given(self, stage: str) -> dict[str, Any]:
+        """The settings of one `stage` that are not at their defaults.
+
+        Keys digest these, so that a new setting, at its default, leaves every earlier key as it is.
+        """
+        return {name: value for name, value in self.as_dict(stage).items() if value != self.declared()[name].default}
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with `changes`; unknown names are an error that lists the valid ones."""
+        check_names(changes, self.declared())
+        return dataclasses.replace(self, **changes)
+
+    def to_toml(self) -> str:
+        """All settings as TOML text."""
+        return "".join(f"{name} = {toml_value(value)}\n" for name, value in self.as_dict().items())
+
+
+def check_names(names: Iterable[str], declared: Mapping[str, Any]) -> None:
+    """Raise UsageError, with the nearest match and all valid names, on a name that is no setting."""
+    for name in names:
+        if name not in declared:
+            raise unknown_name("setting", name, declared)
+
+
+def default_text(name: str, field: Any) -> str:
+    """The default of a setting as a user would type it."""
+    default = field.default
+    if isinstance(default, bool):
+        return flag(name) if default else flag(f"no_{name}")
+    if field.metadata["form"] == "none|N" and default == 0:
+        return "none"
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def value_form(field: Any) -> str:
+    """What a flag takes, for its help: `pk|random`, `INT`, `HxW`."""
+    form: str = field.metadata["form"] or "|".join(field.metadata["choices"]) or type(field.default).__name__.upper()
+    return form
 
 
 def flag(name: str) -> str:

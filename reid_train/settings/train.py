@@ -5,9 +5,8 @@ A field is at once a flag of `reid-train fit` (`test_feature` -> `--test-feature
 invalidates, its stage: `train` the training, `test` only the tests, `run` nothing.
 """
 
-import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from reid_data.errors import InputError, UsageError, unknown_name
 from reid_data.records import Colour, read_colour
 from reid_data.shapes import parse_toml
 from reid_data.text_files import read_text
-from reid_train.settings.setting import channel_numbers, checked, flag, number, parts, setting, toml_value
+from reid_train.settings.setting import Settings, channel_numbers, check_names, number, parts, setting
 
 IMAGENET_NORM = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 SETTINGS_SCHEMA = 2
@@ -28,7 +27,7 @@ BOT = "Luo et al. 2019, Bag of Tricks (arXiv:1903.07071)"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainSettings:
+class TrainSettings(Settings):
     """All experimental settings of one training and its tests; checked when made, hashable, printable."""
 
     # network
@@ -228,11 +227,6 @@ class TrainSettings:
         form="none|K,ALPHA",
     )
 
-    def __post_init__(self) -> None:
-        for name, field in fields().items():
-            object.__setattr__(self, name, checked(field, getattr(self, name)))
-        self._check_together()
-
     def _check_together(self) -> None:
         height, width = self.height_width
         if not (16 <= height <= 4096 and 16 <= width <= 4096):
@@ -317,28 +311,9 @@ class TrainSettings:
             raise UsageError(f"--lr-step '{self.lr_step}': expected whole numbers from 1, rising.")
         return tuple(range(steps[0], self.epochs, steps[0])) if len(steps) == 1 else steps
 
-    def as_dict(self, stage: str | None = None) -> dict[str, Any]:
-        """All settings, or those of one `stage`, by name."""
-        return {
-            name: getattr(self, name) for name, field in fields().items() if stage in (None, field.metadata["stage"])
-        }
-
     def key(self, stage: str) -> dict[str, Any]:
-        """What a key digests: the settings of one `stage` that are not at their defaults, and the schema.
-
-        So a new setting, at its default, leaves every earlier key as it is.
-        """
-        given = {name: value for name, value in self.as_dict(stage).items() if value != fields()[name].default}
-        return {"schema": SETTINGS_SCHEMA, **given}
-
-    def replace(self, **changes: Any) -> "TrainSettings":
-        """A copy with `changes`; unknown names are an error that lists the valid ones."""
-        check_names(changes)
-        return dataclasses.replace(self, **changes)
-
-    def to_toml(self) -> str:
-        """All settings as TOML text that `from_toml` reads back."""
-        return "".join(f"{name} = {toml_value(value)}\n" for name, value in self.as_dict().items())
+        """What a key digests: the settings of one `stage` that are not at their defaults, and the schema."""
+        return {"schema": SETTINGS_SCHEMA, **self.given(stage)}
 
 
 TEMPERATURE_SCHEDULES = ("constant", "log-up", "log-down", "linear", "cosine", "learned", "file")
@@ -346,49 +321,36 @@ TEMPERATURE_SCHEDULES = ("constant", "log-up", "log-down", "linear", "cosine", "
 
 def fields() -> dict[str, Any]:
     """Name -> dataclass field of every setting, in the order of `reid-train options`."""
-    return {field.name: field for field in dataclasses.fields(TrainSettings)}
-
-
-def default_text(name: str) -> str:
-    """The default of a setting as a user would type it."""
-    default = fields()[name].default
-    if isinstance(default, bool):
-        return flag(name) if default else flag(f"no_{name}")
-    return (
-        "none"
-        if name == "embedding" and default == 0
-        else f"{default:g}"
-        if isinstance(default, float)
-        else str(default)
-    )
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Raise UsageError, with the nearest match and all valid names, on a name that is no setting."""
-    for name in names:
-        if name not in fields():
-            raise unknown_name("setting", name, fields())
+    return TrainSettings.declared()
 
 
 def from_toml(path: Path, base: TrainSettings | None = None) -> TrainSettings:
     """Settings from a TOML file that lists only what differs from `base` (default: the defaults).
 
-    Keys may be written with `-` or `_`. Raises InputError for an unreadable file, UsageError for an unknown key.
+    Raises InputError for an unreadable file, UsageError for an unknown key.
     """
+    return (base or TrainSettings()).replace(**read_recipe(path))
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The settings that a TOML file lists, by name; keys may be written with `-` or `_`. Raises InputError."""
     try:
         table = parse_toml(read_text(path, "strict"))
     except ValueError as error:
         raise InputError(f"the recipe '{path}' cannot be read as TOML: {error}.") from error
-    return (base or TrainSettings()).replace(**{key.replace("-", "_"): value for key, value in table.items()})
+    return {key.replace("-", "_"): value for key, value in table.items()}
 
 
-def from_assignments(assignments: Iterable[str]) -> dict[str, str]:
-    """`["lr=1e-3", "neck=none"]` -> {"lr": "1e-3", "neck": "none"}; TrainSettings turns the texts into values."""
+def from_assignments(assignments: Iterable[str], declared: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """`["lr=1e-3", "neck=none"]` -> {"lr": "1e-3", "neck": "none"}; TrainSettings turns the texts into values.
+
+    `declared`: the settings that may be named (default: those of TrainSettings).
+    """
     changes = {}
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set '{text}': expected KEY=VALUE.")
         changes[name.strip().replace("-", "_")] = value.strip()
-    check_names(changes)
+    check_names(changes, fields() if declared is None else declared)
     return changes

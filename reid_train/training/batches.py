@@ -3,7 +3,7 @@
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 import cv2
 import numpy as np
@@ -185,7 +185,15 @@ class EpochBatches(Dataset[Batch]):
         return self.transform(image, draw_seed(self.seed, name, self.epoch, position))
 
 
-def iterate(batches: EpochBatches, workers: int) -> Iterator[Batch]:
+class Batches(Protocol):
+    """Batches by their number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Batch: ...
+
+
+def iterate(batches: Batches, workers: int) -> Iterator[Batch]:
     """The batches in order, made in this process (0 workers) or ahead of time in `workers` processes: the same batches."""
     if workers == 0:
         return (batches[row] for row in range(len(batches)))
@@ -194,7 +202,7 @@ def iterate(batches: EpochBatches, workers: int) -> Iterator[Batch]:
     kind = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
     return iter(
         DataLoader(
-            batches,
+            cast(Dataset[Batch], batches),
             batch_size=None,
             num_workers=workers,
             multiprocessing_context=kind,

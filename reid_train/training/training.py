@@ -17,7 +17,7 @@ from reid_train.arithmetic import Arithmetic
 from reid_train.processes.group import num_processes, rank
 from reid_train.runs import folder as runs
 from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
-from reid_train.runs.curves import draw_curves
+from reid_train.runs.curves import CURVES_FILE, draw_curves
 from reid_train.runs.event_files import EventWriter
 from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult
@@ -27,7 +27,6 @@ from reid_train.training.epoch import Learner, fits, is_out_of_memory, train_epo
 from reid_train.training.parts import Batches, Values, steps_an_epoch
 
 logger = logging.getLogger("reid_train")
-CURVES_FILE = "curves.png"
 Progress = Callable[[int, int], None]
 
 
@@ -58,7 +57,7 @@ class Training:
             return 0
         self.learner.load_state_dict(state)
         self.rows = [*self._first_rows(), *state["epochs"]]
-        self.seconds = state["seconds"]
+        self.seconds = float(runs.read_costs(self.run_folder).get("train_seconds", 0))
         self.done = int(state["epoch"])
         logger.info("resumed after epoch %d of %d", self.done, self.settings.epochs)
         return self.done
@@ -144,8 +143,8 @@ class Training:
             "epoch": self.done,
             **self.learner.state_dict(),
             "epochs": [row for row in self.rows if row["event"] == "epoch"],
-            "seconds": self.seconds,
         }
+        runs.add_costs(self.run_folder, train_seconds=round(self.seconds, 3))
         save_state(self.run_folder / STATE_FILE, state)
 
     def _metadata(self) -> dict[str, Any]:

@@ -14,12 +14,17 @@ from reid_data.records import Card, Record, ReidDataset
 from reid_data.seeds import draw_seed
 from reid_data.segment.cache import Masked
 from reid_data.transforms import train_transform
+from reid_train.adaptation.feed import Feed
+from reid_train.arithmetic import Arithmetic
 from reid_train.evaluation.bootstrap import intervals, over_seeds, paired
 from reid_train.evaluation.expansion import expand_queries
 from reid_train.evaluation.metrics import AP_RULES
 from reid_train.evaluation.per_query import per_query_of
 from reid_train.evaluation.protocol import PROTOCOLS, evaluate
 from reid_train.evaluation.rerank import RerankSettings
+from reid_train.graph.dbscan import dbscan
+from reid_train.graph.distances import close_pairs, encoding
+from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import EpochBatches, TrainingSet, class_map, take_first, take_identities, take_part
 from reid_train.training.losses import batch_hard_triplet, centre_loss, cross_entropy, moved_centres
 from reid_train.training.samplers import num_iterations, pk_plan, random_plan, shard
@@ -52,6 +57,36 @@ def pk_plans(folder: Path) -> Any:
         for ids, images, seed, epoch in ((4, 4, 0, 1), (2, 6, 5, 3))
     ]
     return [*plans, *shard(plans[0], 1, 2), [num_iterations(*one) for one in ((0, 100, 32), (7, 100, 32), (0, 3, 32))]]
+
+
+def clusters(folder: Path) -> Any:
+    """Neighbourhoods of 60 features of six people, and the clusters in them at three distances."""
+    rng = np.random.default_rng(3)
+    feats = rng.standard_normal((6, 16)).repeat(10, 0) + 0.6 * rng.standard_normal((60, 16))
+    feats = (feats / np.linalg.norm(feats, axis=1, keepdims=True)).astype(np.float32)
+    return close_pairs(encoding(feats, 8, 3), 0.7)
+
+
+def close(folder: Path) -> Any:
+    graph = clusters(folder)
+    return [np.round(graph.data.astype(np.float64), 4) + 0.0, np.diff(graph.indptr), graph.indices]
+
+
+def found_clusters(folder: Path) -> Any:
+    return [dbscan(clusters(folder), eps, samples) for eps in (0.3, 0.5, 0.65) for samples in (2, 4)]
+
+
+def adaptation_draws(folder: Path) -> Any:
+    """The pictures of two sites side by side in one round: numbers, classes, sites and pixels."""
+    people = records(4, 4, "train")
+    pixels = np.stack([photograph(number) for number in range(len(people))])
+    labels, cameras = [one.pid - 1 for one in people], [one.camid for one in people]
+    source = TrainingSet(people, labels, cameras, [("there", 1)], (64, 32), pixels, [])
+    target = TrainingSet(people, [-1] * len(people), cameras, [], (64, 32), pixels, [])
+    settings = TrainSettings(size="64x32", batch_ids=2, batch_images=2, iterations=2, weights="none")
+    feed = Feed(settings, source, target, Arithmetic(torch.device("cpu"), "none", (0.5,) * 3, (0.2,) * 3))
+    clusters = np.arange(len(people)) % 4 - 1
+    return [part.numpy() for batch in feed.batches(2, clusters, 0) for part in batch if part is not None]
 
 
 def random_plans(folder: Path) -> Any:
@@ -175,6 +210,9 @@ STEPS = {
     "draw-seed": draw_seeds,
     "pk-plan": pk_plans,
     "random-plan": random_plans,
+    "close-pairs": close,
+    "dbscan": found_clusters,
+    "adapt-draw": adaptation_draws,
     "rate-schedules": rate_schedules,
     "temperature-schedules": temperature_schedules,
     "training-draw": training_draws,

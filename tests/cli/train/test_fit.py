@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reid_cli.settings import value_form
 from reid_cli.train import app, main
 
-from reid_train.settings.setting import flag
+from reid_train.settings.setting import flag, value_form
 from reid_train.settings.train import fields
 from tests.train.conftest import build_tiny_backbone, write_tiny_set
 
@@ -70,7 +69,7 @@ def test_every_setting_has_a_flag_a_meaning_and_a_default(call: Call) -> None:
         assert row["default"]
         assert row["default"] in parameter.help
         assert row["values"] == (
-            "yes|no" if isinstance(fields()[row["setting"]].default, bool) else value_form(row["setting"])
+            "yes|no" if isinstance(fields()[row["setting"]].default, bool) else value_form(fields()[row["setting"]])
         )
     text = call("options")[1]
     assert all(f"{row['flag']}  " in text for row in rows)

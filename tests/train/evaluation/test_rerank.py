@@ -10,35 +10,14 @@ from reid_train.evaluation.protocol import evaluate
 from reid_train.evaluation.rerank import RerankSettings, rerank_adjustment
 from reid_train.graph.neighbours import jaccard, nearest, reciprocal_weights
 from tests.train.evaluation import oracle
+from tests.train.graph.slow import dense_jaccard
 
 
 def dense_rerank(query, gallery, *, k1, k2, lam):
     """Zhong et al. as matrices and loops: the final distance (Q, G)."""
-    feats = np.concatenate([query, gallery]).astype(np.float64)
-    total, num_query = len(feats), len(query)
-    dist = ((feats[:, None] - feats[None]) ** 2).sum(2)
-    ranks = np.argsort(dist, axis=1, kind="stable")
-    for i in range(total):  # a row is its own nearest neighbour, also among copies of itself
-        ranks[i] = [i, *[j for j in ranks[i] if j != i]]
-    dist = dist / np.where(dist.max(1) > 0, dist.max(1), 1)[:, None]
-
-    def reciprocal(i, k):
-        return {j for j in ranks[i, : k + 1] if i in ranks[j, : k + 1]}
-
-    weights = np.zeros((total, total))
-    for i in range(total):
-        inner = reciprocal(i, k1)
-        expanded = set(inner)
-        for j in inner:
-            theirs = reciprocal(j, int(np.around(k1 / 2)))
-            if len(theirs & inner) > 2 / 3 * len(theirs):
-                expanded |= theirs
-        members = sorted(expanded)
-        weights[i, members] = np.exp(-dist[i, members])
-        weights[i] /= weights[i].sum()
-    weights = np.array([weights[ranks[i, :k2]].mean(0) for i in range(total)])
-    smaller = np.minimum(weights[:num_query, None], weights[None, num_query:]).sum(2)
-    return (1 - lam) * (1 - smaller / (2 - smaller)) + lam * dist[:num_query, num_query:]
+    feats, num_query = np.concatenate([query, gallery]), len(query)
+    distance, jaccard_distance = dense_jaccard(feats, k1=k1, k2=k2)
+    return (1 - lam) * jaccard_distance[:num_query, num_query:] + lam * distance[:num_query, num_query:]
 
 
 def clustered(seed, num_query=20, num_gallery=120, ids=8, width=16):

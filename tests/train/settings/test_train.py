@@ -11,13 +11,11 @@ from reid_train.arithmetic import DTYPES
 from reid_train.model.backbones import BACKBONES
 from reid_train.model.classifiers import CLASSIFIERS, NORMS
 from reid_train.model.reid_net import POOLINGS
-from reid_train.settings.setting import differences
+from reid_train.settings.setting import default_text, differences, flag
 from reid_train.settings.train import (
     TEMPERATURE_SCHEDULES,
     TrainSettings,
-    default_text,
     fields,
-    flag,
     from_assignments,
     from_toml,
 )
@@ -76,7 +74,7 @@ def test_every_setting_is_described_and_enters_the_key_of_its_stage(name: str) -
     field = fields()[name]
     assert field.metadata["help"].endswith(".")
     assert field.metadata["source"]
-    assert default_text(name)
+    assert default_text(name, fields()[name])
     changed = TrainSettings().replace(**{name: other_value(name)})
     assert getattr(changed, name) != field.default
     for stage in ("train", "test", "run"):

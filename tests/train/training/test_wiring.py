@@ -28,6 +28,7 @@ from reid_train.features.extract import Features
 from reid_train.model import reid_net
 from reid_train.runs.checkpoint import MODEL_FILE, load_model
 from reid_train.runs.result import RunResult
+from reid_train.settings.adaptation import AdaptSettings
 from reid_train.settings.setting import CHANGES
 from reid_train.settings.train import TrainSettings, fields
 from reid_train.training import inputs, training
@@ -301,7 +302,8 @@ def test_every_setting_has_a_trial() -> None:
         "a new setting needs a row in TRIALS: a value, and under which others it matters"
     )
     assert all(TRIALS.values())
-    assert {word for entry in fields().values() for word in entry.metadata["changes"]} == set(CHANGES)
+    declared = [*fields().values(), *AdaptSettings.declared().values()]
+    assert {word for entry in declared for word in entry.metadata["changes"]} == set(CHANGES)
 
 
 @pytest.mark.parametrize("name", of_stage("train"))

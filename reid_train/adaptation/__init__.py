@@ -1,0 +1,1 @@
+"""Unsupervised domain adaptation: rounds of clustering a site without labels and training on the clusters."""
