@@ -281,7 +281,7 @@ class Adaptation:
         rows: dict[int, dict[str, Any]] = {}
         for row in self.rows:
             if row["event"] in ("round", "epoch"):
-                number = row.get("round", row.get("epoch"))
+                number = int(row["round" if row["event"] == "round" else "epoch"])
                 rows.setdefault(number, {"epoch": number}).update(row)
         write_image(self.run_folder / CURVES_FILE, draw_curves(list(rows.values()), ROUND_PANELS))
 

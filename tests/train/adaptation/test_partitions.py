@@ -1,4 +1,7 @@
-"""Agreement of partitions against scikit-learn and against loops over images."""
+"""Agreement of partitions against scikit-learn and against loops over images; what a diagnosis says."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
+from reid_data.errors import InputError
+from reid_data.records import Card, Record, ReidDataset
+from reid_train.adaptation.diagnostics import DIAGNOSTICS_FILE, diagnose
+from reid_train.adaptation.labels import write_labels
 from reid_train.adaptation.partitions import (
     adjusted_rand,
     normalised_mutual_information,
@@ -49,3 +56,23 @@ def test_purity_by_hand() -> None:
     """Two of three in the first cluster, one of two in the second; the outlier counts nowhere."""
     assert purity(np.array([0, 0, 0, 1, 1, -1]), np.array([7, 7, 8, 8, 9, 9])) == pytest.approx(3 / 5)
     assert purity(np.array([-1, -1]), np.array([1, 2])) == 1.0
+
+
+def test_a_diagnosis_says_that_it_uses_truth_and_leaves_junk_out(tmp_path: Path) -> None:
+    pids = [7, 7, 8, 8, -1, 0]
+    records = [Record("there", f"{place}.jpg", pid, 1, "train") for place, pid in enumerate(pids)]
+    target = ReidDataset(Card("there"), Path("there"), records, [], [])
+    names = [record.name for record in records]
+    write_labels(tmp_path, np.array([[0, 0, 1, 1, 0, 1], [0, 0, 0, -1, 1, 1]], np.int32), names)
+    diagnose(tmp_path, target)
+    first, second = map(json.loads, (tmp_path / DIAGNOSTICS_FILE).read_text().splitlines())
+    assert first == {"uses_truth": True, "round": 1} | dict.fromkeys(
+        ("ari", "nmi", "ari_inside", "nmi_inside", "purity"), pytest.approx(1)
+    )
+    assert second["purity"] == pytest.approx(2 / 3)
+    assert second["ari"] < 1
+    with pytest.raises(InputError, match="which there does not have"):
+        diagnose(tmp_path, ReidDataset(Card("there"), Path("there"), records[:3], [], []))
+    (tmp_path / "labels.npz").unlink()
+    with pytest.raises(InputError, match=r"has no labels\.npz"):
+        diagnose(tmp_path, target)
