@@ -17,12 +17,13 @@ CELL = (256, 128)
 def write_sheets(document: Mapping[str, Any], folder: Path, data_root: Path) -> None:
     """`sheets/*.jpg` below `folder`, those that are not there yet; one that cannot be drawn is said and left out."""
     from reid_data.errors import ReidError
-    from reid_data.files import make_folder, printable
+    from reid_data.files import make_folder, printable, refuse_link
     from reid_data.images import write_image
 
     for target, draw in _sheets(document, folder, data_root).items():
         if target.exists():
             continue
+        refuse_link(target.parent)
         try:
             sheet = draw()
             if sheet is not None:

@@ -126,6 +126,52 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def empty_folder(path: Path) -> Path:
+    """Create the folder `path` anew, without what was in it."""
+    remove_tree(path)
+    make_folder(path.parent)
+    try:
+        path.mkdir()
+    except OSError as error:
+        raise EnvironmentFault(f"cannot create the folder '{printable(path)}': {error.strerror}.") from error
+    return path
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder with all that lies in it; of a link, only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise EnvironmentFault for a symbolic link anywhere below `folder`, which may be one itself: what is written or removed
+    behind it would lie outside."""
+    waiting = [os.fspath(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        refuse_link(Path(entry.path))
+                    elif entry.is_dir():
+                        waiting.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue  # nothing is there yet; or another process took it away meanwhile
+        except PermissionError as error:
+            raise EnvironmentFault(f"cannot look into '{printable(error.filename)}': {error.strerror}.") from error
+
+
+def refuse_link(path: Path) -> None:
+    """Raise EnvironmentFault if `path`, in an output, is a symbolic link."""
+    if path.is_symlink():
+        raise EnvironmentFault(
+            f"'{printable(path)}' is a symbolic link. Nothing is written or removed through a link in an output: put its target "
+            "in its place, or choose another output."
+        )
+
+
 def require_space(folder: Path, num_bytes: int) -> None:
     """Raise unless the disk that holds `folder` (or its nearest existing parent) has `num_bytes` free."""
     place = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
@@ -139,7 +185,8 @@ def require_space(folder: Path, num_bytes: int) -> None:
 
 @contextmanager
 def only_writer(folder: Path) -> Iterator[None]:
-    """Hold `folder` against a second process that would write the same output; raises when one already does.
+    """Hold the output `folder` against a second process that would write it; raises when one already does, or where a link in
+    it leads out of it (`refuse_links`).
 
     The lock file lives in the cache, not in the output, so that outputs stay byte-identical.
     """
@@ -152,6 +199,7 @@ def only_writer(folder: Path) -> Iterator[None]:
             f"another process is writing '{printable(folder)}'. Wait for it, or choose another folder."
         ) from error
     try:
+        refuse_links(folder)
         yield
     finally:
         lock.release()

@@ -150,6 +150,7 @@ def outlook(
     foregrounds = limit_records(fg, settings.limit)
     fingerprint = describe_settings(fg, bg, foregrounds, segmenter, settings)
     output = Output(out, FORM, fingerprint, sources=[fg, bg], overwrite=overwrite).look()
+    refuse_links(out)
     images = Counter(record.split for record in foregrounds)
     sides = Counter(SIDES[record.split] for record in foregrounds)
     return {

@@ -19,7 +19,7 @@ from reid_data.datasets.naming import split_name
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.datasets.unpack import MAX_FILE_BYTES, is_archive, unpack
 from reid_data.errors import EnvironmentFault, InputError, UsageError
-from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, write_atomic
+from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, remove_tree, write_atomic
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLIT_FOLDERS, SPLITS, Card, ReidDataset
 
 SPLIT_MODES = ("auto", "cameras", *SPLITS)
@@ -69,7 +69,7 @@ def import_set(source: Path, out: Path, settings: ImportSettings) -> ReidDataset
         unpacked = out.parent / f"{TEMPORARY_PREFIX}unpacked-{out.name}"
         try:
             for left in (building, unpacked):
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
             if is_archive(source):
                 layout = _write_archive(source, unpacked / source.stem, building, out.name, settings)
             else:
@@ -77,7 +77,7 @@ def import_set(source: Path, out: Path, settings: ImportSettings) -> ReidDataset
             os.replace(building, out)
         finally:
             for left in (building, unpacked):
-                shutil.rmtree(left, ignore_errors=True)
+                remove_tree(left)
     return replace(load_dataset(f"{out}{os.sep}", out.parent), layout=layout)
 
 

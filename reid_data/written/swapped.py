@@ -1,13 +1,12 @@
 """A set that is made beside its place and put there whole, or not at all."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Self
 
 from reid_data.datasets.card import CARD_FILE, read_document, write_card
 from reid_data.errors import EnvironmentFault, InputError
-from reid_data.files import TEMPORARY_PREFIX, failpoint, make_folder, printable
+from reid_data.files import TEMPORARY_PREFIX, empty_folder, failpoint, printable, remove_tree
 from reid_data.records import ReidDataset
 from reid_data.written.claim import Claim
 
@@ -20,6 +19,7 @@ class SwappedOutput(Claim):
     """
 
     def __init__(self, root: Path, command: str, kind: str, *, num_bytes: int = 0) -> None:
+        root = root.resolve()  # where a link leads to is replaced, not the link
         super().__init__(root, num_bytes)
         self.kind = kind
         self.folder = root.parent / f"{TEMPORARY_PREFIX}{command}-{root.name}"
@@ -31,15 +31,14 @@ class SwappedOutput(Claim):
 
     def begin(self) -> None:
         """Make `folder`, empty; it goes when the claim does."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self._held.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        make_folder(self.folder)
+        self._held.callback(remove_tree, self.folder)
+        empty_folder(self.folder)
 
     def finish(self, made: ReidDataset, settings: dict[str, Any]) -> None:
         """Write `dataset.json`, then put `folder` in the place of an earlier set."""
         write_card(self.folder, made.card, made, settings)
         old = self.root.parent / f"{TEMPORARY_PREFIX}old-{self.root.name}"
-        shutil.rmtree(old, ignore_errors=True)
+        remove_tree(old)
         try:
             if self.root.exists():
                 os.replace(self.root, old)
@@ -48,7 +47,7 @@ class SwappedOutput(Claim):
         except OSError as error:
             raise EnvironmentFault(f"cannot put '{printable(self.root)}' in place: {error.strerror}.") from error
         failpoint()
-        shutil.rmtree(old, ignore_errors=True)
+        remove_tree(old)
 
 
 def refuse_foreign(root: Path, kind: str) -> None:

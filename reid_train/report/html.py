@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from reid_data.datasets.card import is_photographic
-from reid_data.files import AnyPath, make_folder, printable, write_atomic
+from reid_data.files import AnyPath, make_folder, printable, refuse_link, write_atomic
 from reid_train.evaluation.bootstrap import RESAMPLES
 from reid_train.report import cells, differences, findings, reliance
 from reid_train.report.bars import IntervalChart, Row, interval_chart
@@ -48,6 +48,7 @@ def write_report(
     evidence = read_evidence(folder)
     context, sheets = page_context(evidence, data_root=data_root, thumbs=thumbs, resamples=resamples)
     page = Path(out or folder / REPORT_FILE)
+    refuse_link(page.parent / NUMBERS_FOLDER)
     numbers = make_folder(page.parent / NUMBERS_FOLDER)
     for sheet in sheets:
         write_atomic(numbers / f"{sheet.name}.csv", _bytes(sheet.as_csv()))
