@@ -29,7 +29,10 @@ SELF = "from reid_cli.train import cell_main; cell_main()"
 
 
 @click.command()
-@click.option("--train", help="Training sets, comma-separated; A+B trains on the union, A+B:0.3 on 30 % of B's images.")
+@click.option(
+    "--train",
+    help="Training sets, comma-separated; A+B is the union, A+B:0.3 has 30 % of B; run:NAME: a run that is done.",
+)
 @click.option(
     "--test", "tests", help="Test sets, comma-separated; also SET@foreground, SET@background, SET@swap:OTHER."
 )
@@ -87,6 +90,7 @@ def matrix(
       reid-train matrix --train composite --test market,duke
       reid-train matrix --train market,composite --test market,duke,composite --seeds 0,1,2
       reid-train matrix --train market --test market,market@background --set temperature=0.05,0.1
+      reid-train matrix --train market,run:market-to-duke-joint --test market,duke
       reid-train matrix --study composite --jobs 4
     """
     from reid_train.matrix.cells import Machine

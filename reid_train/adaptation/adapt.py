@@ -42,7 +42,7 @@ from reid_train.model.reid_net import ReidNet
 from reid_train.model.weights import load_start
 from reid_train.processes.group import barrier, num_processes, pick_device, process_group, rank
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import STATE_FILE, load_model, load_state
+from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_model, load_state
 from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult, write_result
 from reid_train.settings.adaptation import AdaptSettings
@@ -159,9 +159,15 @@ def resolve(
 
 
 def _open(run_folder: Path, inputs: AdaptInputs, identity: RunIdentity) -> None:
-    """Claim the folder for this adaptation, or raise UsageError, which says what differs, if it belongs to another."""
+    """Claim the folder for this adaptation, or raise UsageError, which says what differs, if it belongs to another.
+
+    An adaptation that was refused in its first round has left nothing to keep: its folder is free.
+    """
     path = run_folder / ADAPT_FILE
-    if path.is_file():
+    if path.is_file() and not (run_folder / MODEL_FILE).is_file():
+        for name in (runs.SETTINGS_FILE, runs.LOG_FILE):
+            (run_folder / name).unlink(missing_ok=True)
+    elif path.is_file():
         old = AdaptSettings().replace(**read_recipe(path))
         if changed := differences(old.as_dict("train"), inputs.choices.as_dict("train")):
             raise UsageError(

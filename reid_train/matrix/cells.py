@@ -1,20 +1,21 @@
 """The trainings of a plan as cells: their data, keys and folders, and what of them is there already."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from reid_data.compose.views import content_digest, load_test_set, read_over
+from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, ReidError, UsageError
 from reid_data.files import AnyPath, require_space
-from reid_data.records import ReidDataset, count_split
+from reid_data.records import Card, ReidDataset, count_split
 from reid_train.evaluation.protocol import chance_map
 from reid_train.matrix.plan import Plan, Training
-from reid_train.runs.folder import finished, test_key
-from reid_train.runs.result import RunResult
+from reid_train.runs.folder import finished, read_settings, test_key
+from reid_train.runs.result import RunResult, read_result
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import take_part
 from reid_train.training.fit import identify
@@ -62,6 +63,11 @@ class Cell:
     folder: Path
     digests: Mapping[str, str]
     test_keys: Mapping[str, str]
+
+    @property
+    def place(self) -> str:
+        """The run folder below the folder of all runs."""
+        return self.training.run or f"{CELLS_FOLDER}/{self.folder.name}"
 
     def result(self) -> RunResult | None:
         """The result of this very training, None if it is not finished."""
@@ -116,6 +122,8 @@ def _refuse_twins(flag: str, names: Sequence[str]) -> None:
 def _prepare_cell(
     training: Training, load: Callable[[str], tuple[ReidDataset, str]], machine: Machine, tests: Sequence[Column]
 ) -> Cell:
+    if training.run:
+        return _finished_cell(training, machine, tests)
     settings = training.settings
     datasets = tuple(take_part(load(part.name)[0], part.share, settings.seed) for part in training.parts)
     for dataset in datasets:
@@ -124,8 +132,36 @@ def _prepare_cell(
     place = machine.runs / CELLS_FOLDER
     key = identify(settings, datasets, device=machine.device, data_root=machine.data_root).train_key
     digests = {part.name: load(part.name)[1] for part in training.parts}
-    keys = {test.name: test_key(key, settings, _digest(test, settings), versions=score_versions()) for test in tests}
-    return Cell(training, datasets, key, place / training.folder(key), digests, keys)
+    return Cell(training, datasets, key, place / training.folder(key), digests, _test_keys(key, settings, tests))
+
+
+def _finished_cell(training: Training, machine: Machine, tests: Sequence[Column]) -> Cell:
+    """A finished run as a cell: its own training settings, the grid's settings of tests, its sets where they are found."""
+    folder = machine.runs / training.run
+    result = read_result(folder) if folder.is_dir() else None
+    if result is None:
+        raise InputError(
+            f"--train {training.train}: '{folder}' is no finished run. Expected the name of one below --runs."
+        )
+    settings = read_settings(folder).replace(**training.settings.as_dict("test"))
+    axes = tuple((name, getattr(settings, name)) for name, _ in training.axes)
+    datasets = tuple(_known_set(name, machine.data_root) for name in result.train_sets)
+    keys = _test_keys(result.train_key, settings, tests)
+    return Cell(replace(training, settings=settings, axes=axes), datasets, result.train_key, folder, {}, keys)
+
+
+def _known_set(name: str, data_root: Path) -> ReidDataset:
+    """A set that a finished run was trained on, without its part; one that is not here any more is known by its name alone."""
+    whole = name.partition(":")[0]
+    try:
+        return load_dataset(whole, data_root)
+    except ReidError:
+        return ReidDataset(Card(name=whole), data_root / whole, [], [], [])
+
+
+def _test_keys(key: str, settings: TrainSettings, tests: Sequence[Column]) -> dict[str, str]:
+    """The key of each test, by the column's name."""
+    return {test.name: test_key(key, settings, _digest(test, settings), versions=score_versions()) for test in tests}
 
 
 def _digest(test: Column, settings: TrainSettings) -> str:

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine
+from reid_train.matrix.cells import Cell, Column, Machine
 from reid_train.settings.setting import flag
 from reid_train.settings.train import TrainSettings
 
@@ -12,15 +12,32 @@ PATHS = ("weights", "temperature_schedule")
 
 
 def fit_command(cell: Cell, tests: Sequence[Column], machine: Machine) -> list[str]:
-    """Arguments of `reid-train` that train a cell, unless that is done, and test it on `tests`; paths are absolute."""
+    """Arguments of `reid-train` that train a cell, unless that is done, and test it on `tests`; paths are absolute.
+
+    A finished run is evaluated.
+    """
+    if cell.training.run:
+        command = ["evaluate", str(cell.folder.absolute()), *_places(tests, machine)]
+        settings = cell.training.settings.as_dict("test")
+        return command + [part for name, value in settings.items() for part in _flag(name, value)]
     parts = [_absolute(part.name) + ("" if part.share == 1 else f":{part.share!r}") for part in cell.training.parts]
-    command = ["fit", "--train", ",".join(parts), "--name", f"{CELLS_FOLDER}/{cell.folder.name}"]
-    if tests:
-        command += ["--test", ",".join(_absolute(test.name) for test in tests)]
+    command = ["fit", "--train", ",".join(parts), "--name", cell.place, *_places(tests, machine)]
+    return command + _settings(cell.training.settings)
+
+
+def _places(tests: Sequence[Column], machine: Machine) -> list[str]:
+    """What is tested, and where and how everything runs."""
+    command = ["--test", ",".join(_absolute(test.name) for test in tests)] if tests else []
     command += ["--runs", str(machine.runs.absolute()), "--data-root", str(machine.data_root.absolute())]
     command += ["--device", machine.device]
-    command += [] if machine.workers is None else ["--workers", str(machine.workers)]
-    return command + _settings(cell.training.settings)
+    return command + ([] if machine.workers is None else ["--workers", str(machine.workers)])
+
+
+def _flag(name: str, value: object) -> list[str]:
+    """A setting of the tests as a flag."""
+    if isinstance(value, bool):
+        return [flag(name) if value else flag(f"no_{name}")]
+    return [flag(name), _text(name, value)]
 
 
 def _settings(settings: TrainSettings) -> list[str]:

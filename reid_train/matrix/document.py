@@ -12,7 +12,7 @@ from reid_data.errors import InputError
 from reid_data.records import count_split
 from reid_train.evaluation.bootstrap import OverSeeds, intervals, over_seeds
 from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
-from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column
+from reid_train.matrix.cells import Cell, Column
 from reid_train.matrix.failures import Failure, Failures
 from reid_train.matrix.plan import Training
 from reid_train.matrix.reliance import reliance
@@ -66,7 +66,7 @@ def _training_row(cell: Cell, result: RunResult | None, failures: Failures) -> d
     row: dict[str, Any] = {
         **_common(cell.training),
         "key": cell.key,
-        "run": f"{CELLS_FOLDER}/{cell.folder.name}",
+        "run": cell.place,
         "sets": [card_as_parent(dataset.card) for dataset in cell.datasets],
         **_status(result is not None, failures.found.get(cell.key)),
     }

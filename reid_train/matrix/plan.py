@@ -10,6 +10,8 @@ from reid_data.errors import UsageError
 from reid_train.runs.matrix_document import row_name, split_union
 from reid_train.settings.train import TrainSettings, fields
 
+RUN_PREFIX = "run:"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -23,13 +25,15 @@ class Part:
 class Training:
     """One training of the grid: the text of its training sets as typed, those sets, and its settings.
 
-    `axes` are the settings that the grid varies, the seed left out.
+    `axes` are the settings that the grid varies, the seed left out. `run`: the finished run below the runs' folder that is a
+    row as it is (`run:NAME`); its settings and axes are read when the grid is prepared.
     """
 
     train: str
     parts: tuple[Part, ...]
     settings: TrainSettings
     axes: tuple[tuple[str, Any], ...] = ()
+    run: str = ""
 
     @property
     def label(self) -> str:
@@ -64,6 +68,8 @@ def make_plan(
 ) -> Plan:
     """Every training set (or union) times every combination of `axes` times every seed (default: the base's).
 
+    An entry `run:NAME` is a finished run, of any kind: one row, which is only tested.
+
     Raises UsageError for an empty axis, a set named twice, a union that cannot be read, or an unknown setting.
     """
     for what, names in (("--train", trains), ("--test", tests)):
@@ -75,13 +81,24 @@ def make_plan(
     axes = dict(axes or {})
     for name, values in axes.items():
         _check_axis(name, [getattr(base.replace(**{name: value}), name) for value in values])
-    trainings = []
+    finished = [train for train in trains if train.startswith(RUN_PREFIX)]
+    varied = tuple((name, None) for name in axes)
+    trainings = [Training(train, (), base, varied, _run_name(train)) for train in finished]
+    trains = [train for train in trains if train not in finished]
     for train, values, seed in product(trains, product(*axes.values()), seeds or [base.seed]):
         changes = dict(zip(axes, values))
         settings = base.replace(**changes, seed=seed)
         varied = tuple((name, getattr(settings, name)) for name in axes)
         trainings.append(Training(train, union_parts(train), settings, varied))
     return Plan(tuple(trainings), tuple(tests))
+
+
+def _run_name(text: str) -> str:
+    """`run:NAME` -> NAME. Raises UsageError."""
+    name = text.removeprefix(RUN_PREFIX)
+    if not name or "/" in name or name in (".", ".."):
+        raise UsageError(f"--train '{text}': expected run:NAME, with the name of a run below --runs.")
+    return name
 
 
 def _check_axis(name: str, values: Sequence[Any]) -> None:

@@ -50,7 +50,8 @@ class InProcess:
         try:
             progress = self.announce(f"{place}: {'already trained' if cell.done else 'training'}")
             data_root = self.machine.data_root
-            fit(settings, cell.datasets, cell.folder, progress=progress, data_root=data_root, **how)
+            if not cell.training.run:
+                fit(settings, cell.datasets, cell.folder, progress=progress, data_root=data_root, **how)
         except ReidError as error:
             failures.add(cell.key, failure_of(error))
             return

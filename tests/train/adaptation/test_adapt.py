@@ -151,6 +151,7 @@ def test_a_collapse_in_the_first_round_is_refused_with_a_table(start: Path, tiny
         go(start, tiny_root, tmp_path / "a", max_share=0.01)
     assert "clusters  outliers  largest" in str(stop.value)
     assert not (tmp_path / "a" / "model.safetensors").exists()
+    assert go(start, tiny_root, tmp_path / "a").adaptation["rounds"], "the folder is free for other settings"
 
 
 def test_a_later_collapse_keeps_the_labels_once_and_then_stops(

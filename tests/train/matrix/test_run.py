@@ -1,5 +1,7 @@
 """The matrix as a whole on tiny sets and a tiny network: cells, reuse, failures, checks before the first epoch."""
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from reid_data.errors import InputError, UsageError
 from reid_data.images import write_image
 from reid_train.evaluation.protocol import chance_map
+from reid_train.matrix.command import fit_command
 from reid_train.matrix.plan import make_plan
 from reid_train.matrix.run import Machine, num_failed, prepare, run_matrix
 from reid_train.runs.matrix_document import read_results, row_name
@@ -138,3 +141,45 @@ def test_chance_stands_beside_the_scores(tiny_root, tiny, tmp_path):
     expected = chance_map(ids[0][0], ids[1][0], ids[0][1], ids[1][1])
     assert document["tests"]["tiny"]["chance_mAP"] == expected
     assert 0 < expected < 0.5
+
+
+def test_a_finished_run_is_a_row_that_is_only_tested(tiny_root, tiny, tmp_path, monkeypatch):
+    """Beside a training that two seeds and an axis multiply, the run is one row, with its own settings on the axis."""
+    fit(small(seed=7, lr=0.02), [tiny], tmp_path / "mine", device="cpu", workers=1)
+    document = run(
+        ["run:mine", "tiny"], ["tiny", "other"], tmp_path, tiny_root, seeds=[0, 1], axes={"lr": ["0.01", "0.02"]}
+    )
+    assert [row["train"] for row in document["trainings"]] == ["run:mine", *["tiny"] * 4]
+    first = document["trainings"][0]
+    assert (first["run"], first["seed"], first["axes"], first["status"]) == ("mine", 7, {"lr": 0.02}, "ok")
+    assert [card["name"] for card in first["sets"]] == ["tiny"]
+    alone = run_test(tmp_path / "mine", tiny, device="cpu", workers=1)
+    assert document["cells"][0]["metrics"] == alone.metrics["tiny"]
+    assert "run:mine" not in document["digests"]
+    monkeypatch.setattr("reid_train.matrix.runner.fit", lambda *_, **__: pytest.fail("trained again"))
+    again = run(["run:mine"], ["tiny", "other"], tmp_path, tiny_root)
+    assert [cell["metrics"] for cell in again["cells"]] == [cell["metrics"] for cell in document["cells"][:2]]
+
+
+def test_a_run_whose_set_is_gone_is_still_a_row(tiny_root, tiny, tmp_path):
+    fit(small(), [tiny], tmp_path / "mine", device="cpu", workers=1)
+    shutil.copytree(tiny_root / "other", tmp_path / "data" / "other")
+    document = run(["run:mine"], ["other"], tmp_path, tmp_path / "data")
+    assert document["trainings"][0]["sets"][0]["terms"].startswith("unknown")
+    assert document["cells"][0]["status"] == "ok"
+
+
+@pytest.mark.parametrize(("text", "error"), [("run:", UsageError), ("run:a/b", UsageError), ("run:nobody", InputError)])
+def test_a_row_that_is_no_finished_run_is_refused(text, error, tiny_root, tmp_path):
+    with pytest.raises(error, match=re.escape(f"--train {text}" if error is InputError else f"--train '{text}'")):
+        run([text], ["tiny"], tmp_path, tiny_root)
+
+
+def test_the_command_of_a_finished_run_evaluates_it(tiny_root, tiny, tmp_path):
+    fit(small(), [tiny], tmp_path / "mine", device="cpu", workers=1)
+    machine = Machine(tmp_path, tiny_root, "cpu", 1)
+    plan = make_plan(["run:mine"], ["tiny"], small(rerank="20,6,0.3", flip_test=True))
+    cells, tests = prepare(plan, machine)
+    command = fit_command(cells[0], tests, machine)
+    assert command[:4] == ["evaluate", str(tmp_path / "mine"), "--test", "tiny"]
+    assert {"--flip-test", "20,6,0.3"} <= set(command)

@@ -11,6 +11,7 @@ from reid_train.arithmetic import DTYPES
 from reid_train.model.backbones import BACKBONES
 from reid_train.model.classifiers import CLASSIFIERS, NORMS
 from reid_train.model.reid_net import POOLINGS
+from reid_train.settings.adaptation import AdaptSettings, divided
 from reid_train.settings.setting import default_text, differences, flag
 from reid_train.settings.train import (
     TEMPERATURE_SCHEDULES,
@@ -18,6 +19,7 @@ from reid_train.settings.train import (
     fields,
     from_assignments,
     from_toml,
+    read_recipe,
 )
 from reid_train.training.schedules import DECAYS, TEMPERATURES
 
@@ -105,7 +107,12 @@ def test_a_recipe_lists_only_differences(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_bundled_recipes_are_valid(path: Path) -> None:
-    assert from_toml(path) != TrainSettings()
+    for_training, own = divided(read_recipe(path))
+    settings, choices = TrainSettings().replace(**for_training), AdaptSettings().replace(**own)
+    assert (settings, choices) != (TrainSettings(), AdaptSettings())
+    if own:
+        choices.check_training(settings, 1)
+    assert bool(own) == (path.stem in ("spcl", "cluster-contrast", "strong-baseline", "study"))
 
 
 def test_the_bag_of_tricks_lists_only_differences() -> None:
