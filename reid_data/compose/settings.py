@@ -13,6 +13,7 @@ from reid_data.compose.recipe import PlanSettings
 from reid_data.datasets import find_dataset, load_dataset
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import ReidError
+from reid_data.files import refuse_links
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.jpeg import VERSIONS as JPEG_VERSIONS
 from reid_data.jpeg import usual_quality

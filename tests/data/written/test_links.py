@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reid_data.compose.build import build_composite
-from reid_data.compose.settings import CompositeSettings
+from reid_data.compose.settings import CompositeSettings, outlook
 from reid_data.datasets import load_dataset
 from reid_data.datasets.importer import ImportSettings, import_set
 from reid_data.errors import EnvironmentFault
@@ -22,6 +22,12 @@ from tests.data.written.test_output import OTHER, fill, swap, write
 def composite(out: Path, *, overwrite: bool = False) -> None:
     fg, bg = (load_dataset(str(out.parent / name), out.parent) for name in ("fg", "bg"))
     build_composite(fg, bg, out, PrecomputedSegmenter(), CompositeSettings(limit=2), overwrite=overwrite)
+
+
+def look(out: Path) -> None:
+    """As a dry run does."""
+    fg, bg = (load_dataset(str(out.parent / name), out.parent) for name in ("fg", "bg"))
+    outlook(fg, bg, out, PrecomputedSegmenter(), CompositeSettings(limit=2))
 
 
 def subset(out: Path, *, overwrite: bool = False) -> None:
@@ -39,6 +45,7 @@ CALLS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
     "in place of another": (lambda out: write(out, OTHER), lambda out: write(out, overwrite=True)),
     "all anew": (write, lambda out: write(out, resume=False)),
     "composite": (composite, lambda out: composite(out, overwrite=True)),
+    "dry run": (composite, look),
     "subset": (subset, lambda out: subset(out, overwrite=True)),
     "forget": (composite, lambda out: forget_person(out, 51)),
     "synth": (lambda out: swap(out, 1), lambda out: swap(out, 2)),
