@@ -12,9 +12,14 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 def start(application: str) -> None:
     """Run the click application `data` or `train`.
 
+    Names are UTF-8 under every locale: where Python would take them for something else, it is started anew.
+
     Both signals become a KeyboardInterrupt that holds the signal's number, so that all that is cleaned up after Ctrl-C is
     cleaned up after SIGTERM, too.
     """
+    if sys.getfilesystemencoding() != "utf-8":
+        again = [sys.executable, "-X", "utf8", *sys.orig_argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, "PYTHONUTF8": "1"})
     for number in STOPS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)

@@ -194,8 +194,8 @@ class Batches(Protocol):
 
 
 def iterate(batches: Batches, workers: int) -> Iterator[Batch]:
-    """The batches in order, made in this process (0 workers) or ahead of time in `workers` processes: the same batches."""
-    if workers == 0:
+    """The batches in order, made in this process (0 or 1 workers) or ahead of time in `workers` processes: the same batches."""
+    if workers <= 1:
         return (batches[row] for row in range(len(batches)))
     # fork shares the decoded pixels with the workers; spawn would send each a copy of them
     cv2.setNumThreads(1)  # ends OpenCV's threads, whose locks would not survive a fork

@@ -2,11 +2,13 @@
 
 import importlib
 import logging
+import os
+import subprocess
 import sys
 
 import pytest
 
-from tests.data.people import write_people_set
+from tests.data.people import tree, write_people_set
 
 ODD = "evil\x1b[2J\x1b]0;title\x07\r\nError: forged\t\u202e\x9b31m\udcff"
 FILE = "0009_c1s1_000001_00\x1b[31m\nListed: forged.jpg"
@@ -99,3 +101,20 @@ def test_so_do_the_training_log_lines(capsys):
     with epoch_lines():
         logging.getLogger("reid_train").info("left out %s", ODD[:-1])
     assert "evil\\x1b[2J" in capsys.readouterr().err
+
+
+def test_names_are_the_same_under_every_locale(tmp_path):
+    for name in ("m\xe4rkt", "d\xfck"):
+        write_people_set(tmp_path / name)
+    found = []
+    for number, locale in enumerate(({"LC_ALL": "C.UTF-8"}, {"LC_ALL": "C"}, {"LC_ALL": "C", "PYTHONUTF8": "0"})):
+        out = tmp_path / str(number) / "komp\xf6sit"
+        command = f"composite --fg m\xe4rkt --bg d\xfck --segmenter precomputed --limit 2 --workers 2 --out {out}"
+        environment = {**os.environ, "REID_DATA": str(tmp_path), "PYTHONCOERCECLOCALE": "0", **locale}
+        line = [os.fsencode(word) for word in (sys.executable, "-m", "reid_data", *command.split())]
+        done = subprocess.run(line, env=environment, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "komp\xf6sit" in done.stderr.decode()
+        found.append(tree(out))
+    assert found[0] == found[1] == found[2]
+    assert "m\xe4rkt" in found[0]["README.md"].decode()

@@ -1,6 +1,7 @@
 """`--workers 0` means one thing in every command: this process alone; it ends, and writes what any number writes."""
 
 import hashlib
+import multiprocessing.process
 from pathlib import Path
 
 import click
@@ -8,6 +9,29 @@ import pytest
 from click.testing import CliRunner
 from reid_cli.data import app as data
 from reid_cli.train import app as train
+
+from reid_train.model import reid_net
+from tests.train.conftest import build_tiny_backbone
+
+ROUND = "--set iterations=1 --set batch_ids=2 --device cpu"
+SMALL = f"--set backbone=resnet18 --set weights=none --set size=32x16 --set epochs=1 {ROUND}"
+CALLS = {
+    "synth": "market duke --train 16 --ids 8",
+    "check": "market",
+    "stats": "market --size 32x16",
+    "segment": "market --limit 3 --out data/masks",
+    "backgrounds": "duke --num 4 --out plates --segmenter precomputed --min-quality 0",
+    "composite": "--fg market --bg duke --segmenter precomputed --min-quality 0",
+    "verify": "composite",
+    "quality": "composite --judge --sample 12",
+    "train-segmenter": "--out w.safetensors --synthetic 8 --steps 1 --batch 2 --device cpu",
+    "fit": f"--train market --name base {SMALL}",
+    "evaluate": "base --test market,market@foreground --device cpu",
+    "extract": "base market --device cpu",
+    "adapt": f"--source market --target duke --from base --rounds 1 --eps 0.01 --min-samples 1 --k1 3 --k2 2 --max-share 0.5 {ROUND}",
+    "ablate": f"temperature --variants 0.05 --scale small {SMALL}",
+    "matrix": f"--train market --test duke {SMALL} --export-commands cells",
+}
 
 
 def run(*arguments: str) -> str:
@@ -37,6 +61,25 @@ def test_no_process_and_two_processes_write_the_same(tmp_path: Path, monkeypatch
         printed.append(run("verify", "composite", *how))
         found.append((printed, tree(tmp_path / workers / "data")))
     assert found[0] == found[1]
+
+
+def test_without_a_worker_no_process_is_started_by_any_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands = {name: one for app in (data, train) for name, one in app.commands.items()}
+    flagged = {name for name, one in commands.items() if any(part.name == "workers" for part in one.params)}
+    assert flagged == {*CALLS}
+
+    def start(process: object) -> None:
+        raise AssertionError("a process is started")
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", start)
+    monkeypatch.setattr(reid_net, "build_backbone", build_tiny_backbone)
+    monkeypatch.setenv("REID_DATA", "data")
+    monkeypatch.chdir(tmp_path)
+    for name, arguments in CALLS.items():
+        done = CliRunner().invoke(commands[name], [*arguments.split(), "--workers", "0"], standalone_mode=False)
+        assert done.exception is None, (name, done.exception, done.output)
+        assert done.return_value in (0, None), (name, done.output)
+    assert "--workers 0" in (tmp_path / "cells").read_text(), "the matrix hands it on to its cells"
 
 
 @pytest.mark.parametrize(
