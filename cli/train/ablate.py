@@ -21,6 +21,7 @@ from ..tables import print_table
 from ..terminal import announcer, say, show
 
 if TYPE_CHECKING:
+    from reid_data.records import ReidDataset
     from reid_train.study.experiments import Experiment, Scale, Variant
 
 
@@ -70,9 +71,9 @@ def ablate(
       reid-train ablate classifier-unit --scale small --train market --device cpu
       reid-train ablate uda-joint --train market --target duke --seeds 0,1,2
     """
-    from reid_data.datasets import load_dataset
     from reid_train.matrix.cells import Machine
     from reid_train.study import ablation
+    from reid_train.study.adaptations import Adaptations
     from reid_train.study.experiments import experiments, find_experiment, find_scale
     from reid_train.training.batches import take_identities
 
@@ -91,24 +92,14 @@ def ablate(
     tests = test_sets(test_set or target_set or train_set, data_root, None)
     if len(sets) != 1 or len(tests) != 1:
         raise UsageError("ablate takes one --train set and one --test set.")
-    numbers = _seeds(seeds)
-    changed = _adapt_changes(size, adapt_assignments)
+    numbers, changed = _seeds(seeds), _adapt_changes(size, adapt_assignments)
     if dry_run:
-        for variant in found.variants:
-            show(f"{variant.id}: {_words(variant) or 'the base'}")
-        say(f"{len(found.variants) * len(numbers)} runs at --scale {scale}, each tested on {tests[0].name}.")
-        return 0
-    machine = Machine(runs, data_root, device, workers)
-    training = take_identities(sets[0], size.identities)
+        return _dry(found, len(numbers), f"at --scale {scale}, each tested on {tests[0].name}")
+    machine, training = Machine(runs, data_root, device, workers), take_identities(sets[0], size.identities)
     with announcer() as announce:
-        trainings = ablation.Trainings(base, training, tests[0], machine, announce)
-        arms: ablation.Arms = trainings
+        arms: ablation.Arms = (trainings := ablation.Trainings(base, training, tests[0], machine, announce))
         if target_set is not None:
-            from reid_train.study.adaptations import Adaptations
-
-            target = load_dataset(target_set, data_root)
-            notice(target)
-            arms = Adaptations(trainings, target, tests[0], changed)
+            arms = Adaptations(trainings, _target(target_set, data_root), tests[0], changed)
         document = ablation.run_experiment(found, arms, size, numbers, runs)
     if as_json:
         show(json.dumps(document, indent=2, sort_keys=True))
@@ -116,6 +107,23 @@ def ablate(
     _print(document)
     say(f"Tables: {runs / ablation.RUNS_FOLDER / found.name}")
     return 0
+
+
+def _dry(experiment: "Experiment", seeds: int, where: str) -> int:
+    """Say what would be run."""
+    for variant in experiment.variants:
+        show(f"{variant.id}: {_words(variant) or 'the base'}")
+    say(f"{len(experiment.variants) * seeds} runs {where}.")
+    return 0
+
+
+def _target(name: str, data_root: Path) -> "ReidDataset":
+    """The set to adapt to."""
+    from reid_data.datasets import load_dataset
+
+    dataset = load_dataset(name, data_root)
+    notice(dataset)
+    return dataset
 
 
 def _words(variant: "Variant") -> str:
