@@ -39,6 +39,12 @@ from reid_train.training.parts import Values, objective
 
 logger = logging.getLogger("reid_train")
 Progress = Callable[[int, int], None]
+
+
+class Collapse(InputError):
+    """Clusters that cannot be trained on."""
+
+
 Classes = list[tuple[str, int]]
 
 
@@ -173,9 +179,9 @@ class Adaptation:
         """The last round's labels in place of a collapse. Raises InputError in round 1, and the second time in a row."""
         assert found.refused is not None
         if not self.history:
-            raise InputError(found.refused)
+            raise Collapse(found.refused)
         if any(row["event"] == "kept-labels" and row["round"] == number - 1 for row in self.rows):
-            raise InputError(
+            raise Collapse(
                 f"round {number}, the second in a row: {found.refused}\nThe model of round {number - 1} is kept in the run."
             )
         logger.warning("round %d keeps the labels of round %d: %s", number, number - 1, found.refused)

@@ -6,13 +6,20 @@ import json
 import tomllib
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
-from reid_data.errors import UsageError
+from reid_data.datasets import load_dataset
+from reid_data.errors import InputError, UsageError
+from reid_train.features.files import read_npz
 from reid_train.matrix.cells import Machine
 from reid_train.runs.folder import read_log
+from reid_train.settings.adaptation import AdaptSettings, divided
 from reid_train.settings.train import TrainSettings
-from reid_train.study import ablation
+from reid_train.study.ablation import Trainings, run_experiment
+from reid_train.study.adaptations import Adaptations
+from reid_train.study.experiments import Experiment, Scale, Variant, experiments, find_experiment, find_scale
+from reid_train.study.tables import agreement, table
 from reid_train.training.batches import take_identities
 
 TINY = {
@@ -29,41 +36,41 @@ def machine(tmp_path, tiny_backbone):
 
 def run(name, tiny, machine, seeds=(0,), said=None):
     """One experiment on the tiny set with the tiny network."""
-    scale = ablation.Scale("tiny", TINY, 1.0)
-    base = TrainSettings().replace(**TINY)
     said = [] if said is None else said
-    return ablation.run_experiment(
-        ablation.find_experiment(name), base, scale, (tiny, tiny), seeds, machine, lambda what: said.append(what)
-    )
+    arms = Trainings(TrainSettings().replace(**TINY), tiny, tiny, machine, lambda what: said.append(what))
+    return run_experiment(find_experiment(name), arms, Scale("tiny", TINY, 1.0), seeds, machine.runs)
 
 
 def test_every_variant_is_settings_that_exist_and_changes_one_thing():
     study = tomllib.loads(files("reid_assets").joinpath("study.toml").read_text())
-    for name, experiment in ablation.experiments().items():
+    for name, experiment in experiments().items():
         ids = [variant.id for variant in experiment.variants]
         assert len(ids) == len(set(ids))
         assert not experiment.variants[0].changes, "the first variant is the base"
         for variant in experiment.variants:
-            TrainSettings().replace(**variant.changes)
+            for_training, own = divided(variant.changes)
+            TrainSettings().replace(**for_training)
+            AdaptSettings().replace(**own)
+            assert not own or experiment.kind == "adapt"
         reported = {row["id"]: row["runs"] for row in study.get(name, {}).get("variants", [])}
         assert set(reported) <= set(ids)
         for variant in experiment.variants:
             assert [list(row) for row in variant.study] == reported.get(variant.id, [])
     for scale in ("small", "full"):
-        TrainSettings().replace(**ablation.find_scale(scale).settings)
-    assert set(study) - {"composite"} <= set(ablation.experiments())
+        TrainSettings().replace(**find_scale(scale).settings)
+    assert set(study) - {"composite"} <= set(experiments())
 
 
 def test_an_unknown_experiment_names_the_known_ones():
     with pytest.raises(UsageError, match="temperature-schedule"):
-        ablation.find_experiment("temprature-schedule")
+        find_experiment("temprature-schedule")
 
 
 def test_a_choice_of_variants_keeps_the_base_and_who_is_followed():
-    chosen = ablation.find_experiment("effective-temperature").only(["project-replay"])
+    chosen = find_experiment("effective-temperature").only(["project-replay"])
     assert [variant.id for variant in chosen.variants] == ["free-0.1", "project-replay"]
     with pytest.raises(UsageError, match=r"project-0\.05"):
-        ablation.find_experiment("effective-temperature").only(["project-0.5"])
+        find_experiment("effective-temperature").only(["project-0.5"])
 
 
 def test_half_of_the_identities_is_spread_over_all(tiny):
@@ -109,7 +116,7 @@ def test_the_tables_hold_the_studys_figures_and_ours(tiny, machine):
     assert "difference" not in base
     assert base["ours"]["mAP"]["num_seeds"] == 2
     assert linear["difference"]["value"] == pytest.approx(linear["ours"]["mAP"]["mean"] - base["ours"]["mAP"]["mean"])
-    head, rows = ablation.table(document)
+    head, rows = table(document)
     assert len(rows) == 2
     assert all(len(row) == len(head) for row in rows)
     kept = json.loads((machine.runs / "ablations" / "embedding" / "ablation.json").read_text())
@@ -132,6 +139,56 @@ def test_agreement_in_words(value, verdict, words):
         {"id": "b", "study": {"mAP": 74.0}, "difference": {"value": value}, "verdict": verdict},
         {"id": "c", "study": {}, "difference": {"value": value}, "verdict": verdict},
     ]
-    (line,) = ablation.agreement({"variants": variants})
+    (line,) = agreement({"variants": variants})
     assert words in line
     assert "study -6.0" in line
+
+
+ADAPT = {"epochs": 2, "iterations": 3, "batch_ids": 3, "bn_group": 2, "max_share": 1.0, "k1": 6, "k2": 2}
+
+
+def adaptations(tiny, tiny_root, machine, said=None):
+    """Arms that adapt the tiny set to the other one."""
+    said = [] if said is None else said
+    source = Trainings(TrainSettings().replace(**TINY), tiny, tiny, machine, lambda what: said.append(what))
+    other = load_dataset("other", tiny_root)
+    return Adaptations(source, other, other, ADAPT)
+
+
+def test_adaptations_go_on_from_one_source_run_and_replay_labels(tiny, tiny_root, machine):
+    said = []
+    experiment = find_experiment("uda-joint").only(["direct", "independent-replayed", "independent-2b"])
+    arms = adaptations(tiny, tiny_root, machine, said)
+    document = run_experiment(experiment, arms, Scale("tiny", TINY, 1.0), [0], machine.runs)
+    rows = {row["id"]: row for row in document["variants"]}
+    labels = [
+        read_npz(machine.runs / rows[id_]["runs"][0] / "labels.npz")["labels"]
+        for id_ in ("joint", "independent-replayed")
+    ]
+    assert np.array_equal(*labels)
+    assert sum("seed 0: training" in line for line in said) == 1, "one source run for all"
+    spent = {id_: (row["final"]["target_images"], row["final"]["all_images"]) for id_, row in rows.items()}
+    steps = 2 * 3 * 3 * 2
+    assert spent == {
+        "joint": (steps, 2 * steps), "direct": (0, 0),
+        "independent-replayed": (steps, steps), "independent-2b": (2 * steps, 2 * steps),
+    }  # fmt: skip
+    assert document["target"] == document["test"] == "other"
+    head, cells = table(document)
+    assert all(len(row) == len(head) for row in cells)
+    again = []
+    arms = adaptations(tiny, tiny_root, machine, again)
+    assert run_experiment(experiment, arms, Scale("tiny", TINY, 1.0), [0], machine.runs) == document
+    assert not any(line.endswith((": training", ": adapting")) for line in again)
+
+
+def test_an_arm_that_collapses_is_a_row_and_the_others_go_on(tiny, tiny_root, machine):
+    joint, other = Variant("joint"), Variant("narrow", {"max_share": 0.01})
+    arms, scale = adaptations(tiny, tiny_root, machine), Scale("tiny", TINY, 1.0)
+    experiment = Experiment("x", "x", "", (joint, other, Variant("direct", batches=0)), "adapt")
+    document = run_experiment(experiment, arms, scale, [0], machine.runs)
+    assert "the largest cluster holds" in document["variants"][1]["refused"]
+    assert [row[0:2] for row in table(document)[1]][1] == ["narrow", "refused"]
+    assert (machine.runs / "ablations" / "x" / "ablation.csv").read_text().splitlines()[2] == "narrow"
+    with pytest.raises(InputError, match="the largest cluster holds"):
+        run_experiment(Experiment("y", "y", "", (other,), "adapt"), arms, scale, [0], machine.runs)
