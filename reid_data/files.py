@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from reid_data.errors import EnvironmentFault
 from reid_data.errors import printable as printable
 
 TEMPORARY_PREFIX = ".tmp-"
+ABANDONED_SECONDS = 3600
 AnyPath = str | os.PathLike[str]
 """A path as people give it: the public functions take text, too."""
 
@@ -93,6 +95,30 @@ def sweep_temporary(folder: Path) -> int:
                 os.unlink(os.path.join(parent, name))
                 removed += 1
     return removed
+
+
+def sweep_abandoned(folder: Path) -> int:
+    """As `sweep_temporary` in a folder that others write to meanwhile: what is younger than an hour and was begun by a process
+    that runs here stays."""
+    removed = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            path = Path(parent, name)
+            if name.startswith(TEMPORARY_PREFIX) and _is_abandoned(path):
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _is_abandoned(path: Path) -> bool:
+    pid = path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
+    try:
+        os.kill(int(pid), 0)
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+    except PermissionError:
+        return False  # it runs, as somebody else's
+    except (ValueError, OverflowError, OSError):
+        return True
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -1,6 +1,7 @@
 """`reid-train extract`: the features of a set, as a file."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def extract(
       reid-train extract base ./my-photos --out mine.safetensors
     """
     from reid_data.datasets.pictures import load_pictures
-    from reid_data.files import make_folder
+    from reid_data.files import make_folder, only_writer
     from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays, load_trained
 
@@ -70,8 +71,9 @@ def extract(
     with epoch_lines(), Progress(f"features of {dataset.name}") as progress:
         model = load_trained(folder, device=device, changes=changes)
         arrays, unreadable = feature_arrays(model, dataset, split, workers=workers, progress=progress)
-    make_folder(target.parent)
-    write_features(target, arrays)
+    with only_writer(folder) if out is None else nullcontext():
+        make_folder(target.parent)
+        write_features(target, arrays)
     counts = {f"num_{side}": len(arrays[f"{side}_pids"]) for side in ("query", "gallery")}
     if as_json:
         rows = [row._asdict() for row in unreadable]

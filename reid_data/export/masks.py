@@ -72,7 +72,7 @@ def export_masks(
 ) -> Counter[str]:
     """Write a mask (or cut-out) per record below `out`, sub-folders kept, then `masks.jsonl`. Returns verdict -> pictures.
 
-    `masks.jsonl` has one row per picture: file, verdict (ok, low, failed), quality, share of the crop, reasons. The bytes do
+    `masks.jsonl` has one row per picture: its hash, file, verdict (ok, low, failed), quality, share of the crop, reasons. The bytes do
     not depend on `workers` nor on what an earlier call with the same settings left: its files that are no longer asked for
     are removed. Made masks are kept in the cache, so a second run is quick (but for `mirror`). Raises EnvironmentFault if
     `out` holds anything that this function did not write or files of another segmenter or kind, InputError if two
@@ -171,6 +171,7 @@ def _write_one(one: Masked | Unusable, settings: ExportSettings, out: Path, agre
     return {
         "row": "image",
         "name": one.record.name,
+        "sha256": one.sha256,
         "file": name,
         "verdict": "ok" if quality >= settings.min_quality else "low",
         "quality": round(quality, 4),
