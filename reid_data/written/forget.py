@@ -77,7 +77,7 @@ def forget_person(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What will be done: hashes of the pictures, rows and files of each set with any, folders of masks, single files; how it is told."""
+    """What will be done: hashes of the pictures; rows and files of each set; folders of masks; single files; how it is told."""
 
     came: set[str]
     rows: list[tuple[WrittenSet, list[Row]]]
