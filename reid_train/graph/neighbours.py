@@ -21,6 +21,7 @@ Rows = Callable[[np.ndarray], torch.Tensor]
 _TILE = 2048
 _TABLE_CELLS = 1 << 23
 _PAIRS = 1024
+_PRODUCTS = 1 << 20
 _NOBODY = torch.iinfo(torch.int64).max
 
 
@@ -216,11 +217,19 @@ def jaccard(
     """Jaccard similarity of the rows of `weights` to the rows of `others`, in chunks (C, number of others).
 
     m / (2 - m) with m the sum of the smaller weights, as rows sum to 1 (the paper's equation 10); 0 where nothing is
-    shared, and not stored there.
+    shared, and not stored there. A chunk has few enough rows for its table and for its products, of which there are many
+    where all rows have the same neighbours.
     """
     columns = sparse.csc_array(others)
     width = others.shape[0]
-    for a, b in spans(weights.shape[0], max(1, cells // width)):
+    products = np.concatenate([[0], np.cumsum(np.diff(columns.indptr)[weights.indices], dtype=np.int64)])[
+        weights.indptr
+    ]
+    b = 0
+    while b < weights.shape[0]:
+        a = b
+        fitting = int(np.searchsorted(products, products[a] + _PRODUCTS, side="right")) - 1
+        b = max(a + 1, min(fitting, a + cells // width))
         chunk = weights[a:b]
         row = np.repeat(np.arange(b - a), np.diff(chunk.indptr))
         lengths = np.diff(columns.indptr)[chunk.indices]

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.cluster import DBSCAN
 
+from reid_train.graph import neighbours
 from reid_train.graph.dbscan import OUTLIER, dbscan
 from reid_train.graph.distances import close_pairs, encoding, mean_of_closest
+from reid_train.graph.neighbours import jaccard
 from tests.train.graph.slow import dense_jaccard
 
 
@@ -51,6 +53,17 @@ def test_copies_are_at_distance_nothing_and_stored() -> None:
     assert np.diff(found.indptr).tolist() == [4] * 24
     assert found.data.max() < 1e-6
     assert dbscan(found, 0.01, 4).tolist() == np.repeat(np.arange(6), 4).tolist()
+
+
+def test_distances_come_row_by_row_where_all_rows_are_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of one image all have the first rows as neighbours: a chunk by rows alone would need every pair at once."""
+    weights = encoding(np.tile(unit(5, 1, 1), (60, 1)), 8, 3)
+    (whole,) = jaccard(weights, weights)
+    monkeypatch.setattr(neighbours, "_PRODUCTS", 1)
+    parts = list(jaccard(weights, weights))
+    assert [part.shape[0] for part in parts] == [1] * 60
+    assert (sparse.vstack(parts) != whole).nnz == 0
+    assert whole.nnz == 60 * 60
 
 
 def test_the_order_of_the_rows_changes_no_cluster() -> None:
@@ -123,6 +136,7 @@ def test_real_neighbourhoods_are_clustered_as_scikit_learn_does(eps: float) -> N
 MEMORY = """
 import resource, sys
 import numpy as np
+from reid_train.graph import neighbours
 from reid_train.graph.dbscan import dbscan
 from reid_train.graph.distances import close_pairs, encoding
 def peak(rows):
