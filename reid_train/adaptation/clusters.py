@@ -128,7 +128,7 @@ def refusal(found: Clusters, min_clusters: int, max_share: float, max_outliers: 
     sizes = np.bincount(found.labels[found.labels >= 0], minlength=1)
     clusters, outliers = int((sizes > 0).sum()), int((found.labels < 0).sum())
     if clusters < min_clusters:
-        reason = f"{clusters} clusters were found, a batch needs {min_clusters}: lower --batch-ids"
+        reason = f"{clusters} clusters were found, a batch needs {min_clusters}: take another --eps, lower --batch-ids"
     elif sizes.max() > max_share * num_images:
         reason = f"the largest cluster holds {sizes.max()} of {num_images} images, more than --max-share {max_share:g}: lower --eps"
     elif outliers > max_outliers * num_images:
