@@ -107,7 +107,9 @@ def line_chart(
 
 def number_text(value: float) -> str:
     """A number as short as an axis needs it."""
-    return f"{value:.3g}" if abs(value) < 10_000 else f"{value:.0e}"
+    if 1000 <= abs(value) < 1_000_000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0e}"
 
 
 def nice_ticks(low: float, high: float, *, log: bool = False) -> list[float]:

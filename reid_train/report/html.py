@@ -17,6 +17,7 @@ from reid_data.datasets.card import is_photographic
 from reid_data.files import AnyPath, make_folder, printable, refuse_link, write_atomic
 from reid_train.evaluation.bootstrap import RESAMPLES
 from reid_train.report import cells, differences, findings, reliance
+from reid_train.report.adaptation import adaptation_sheet, find_adaptations
 from reid_train.report.bars import IntervalChart, Row, interval_chart
 from reid_train.report.cards import card_sheet, set_cards
 from reid_train.report.composites import STATUSES, composites
@@ -71,6 +72,7 @@ def page_context(
     scores = matrix_scores(document)
     found = differences.find_differences(evidence, scores, resamples=resamples)
     reliances = reliance.find_reliance(document)
+    adaptations = find_adaptations(evidence, scores, resamples=resamples)
     cmcs, cmc_sheet = cmc_charts(evidence)
     trainings, training_sheet = training_charts(evidence)
     shown_composites, mask_sheet = composites(evidence, data_root, thumbs=thumbs)
@@ -78,7 +80,8 @@ def page_context(
     cards = set_cards(document)
     tables = [
         score_sheet(document, scores), differences.difference_sheet(found), reliance.reliance_sheet(reliances), cmc_sheet,
-        training_sheet, mask_sheet, cells.cost_sheet(evidence), cells.settings_sheet(evidence), card_sheet(cards),
+        training_sheet, adaptation_sheet(adaptations), mask_sheet, cells.cost_sheet(evidence),
+        cells.settings_sheet(evidence), card_sheet(cards),
     ]  # fmt: skip
     sheets = {sheet.name: sheet for sheet in tables}
     context = {
@@ -94,6 +97,7 @@ def page_context(
         "difference_charts": _difference_charts(evidence, found),
         "reliances": [(one, _reliance_chart(one)) for one in reliances],
         "views": _view_sheets(evidence) if thumbs else {},
+        "adaptations": adaptations,
         "cmc": cmcs,
         "training": trainings,
         "composites": shown_composites,
@@ -143,7 +147,7 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         percent=_percent, signed=_signed, csv_link=lambda sheet: _download(_bytes(sheet.as_csv()), "text/csv"),
-        duration=_duration, number=_number, p_value=_p_value, breakable=_breakable,
+        duration=_duration, number=_number, whole=_whole, p_value=_p_value, breakable=_breakable,
     )  # fmt: skip
     return environment
 
@@ -223,6 +227,11 @@ def _number(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _whole(value: float | None) -> str:
+    """A mean of counts, rounded, with thousands marks; `-` for none."""
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def _duration(seconds: float | None) -> str:

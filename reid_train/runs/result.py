@@ -10,6 +10,11 @@ from reid_data.shapes import parse_json, require
 
 RESULT_FILE = "result.json"
 SCHEMA = "reid-result/1"
+_ADAPTATION = {
+    "settings": {"arm": str, "classifier": str, "target_weight": float, ...: str | float | bool},
+    "rounds": [{"round": int, "clusters?": int, "outliers?": int, ...: float | str | None}],
+    **{"target_images": int, "all_images": int},
+}
 _SHAPE = {
     **{"name": str, "train_sets": [str], "train_key": str, "settings": dict, "settings_schema?": int},
     **{"digests": {...: str}, "weights_sha256": str | None, "device_type": str, "norm": {...: [float]}},
@@ -81,6 +86,8 @@ def read_result(run_folder: Path) -> RunResult | None:
         raise InputError(f'\'{printable(path)}\' is no result of this tool (expected "schema": "{SCHEMA}").')
     try:
         require(known, _SHAPE)
+        if known.get("kind") == "adapt":
+            require(known.get("adaptation"), _ADAPTATION, "adaptation")
     except ValueError as error:
         raise InputError(f"'{printable(path)}' is damaged: {error}. Remove it and run the command again.") from error
     return RunResult(**known)

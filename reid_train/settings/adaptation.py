@@ -136,6 +136,8 @@ class AdaptSettings(Settings):
             )
         if self.mix_from and self.classifier != "mixed-source":
             raise UsageError("--mix-from belongs to --classifier mixed-source.")
+        if self.target_weight == 0 and self.diagnose:
+            raise UsageError("--target-weight 0 leaves the target out: there are no clusters, leave out --diagnose.")
         if self.target_weight == 0 and self.classifier != "separate":
             raise UsageError(
                 "--target-weight 0 leaves the target out: there is nothing to mix, leave out --classifier."

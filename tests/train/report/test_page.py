@@ -30,6 +30,7 @@ SECTIONS = [
     "reliance",
     "cmc",
     "training",
+    "adaptation",
     "composites",
     "lists",
     "sets",
