@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from reid_data.claims import only_writer
 from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view, read_over
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Images, Unreadable, decoded
 from reid_data.errors import InputError, UsageError
-from reid_data.files import AnyPath, make_folder, only_writer, printable, settings_digest, sha256_file, write_json
+from reid_data.files import AnyPath, make_folder, printable, settings_digest, sha256_file, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import JUNK_PID, Record, ReidDataset, matte_row
 from reid_data.shapes import require
