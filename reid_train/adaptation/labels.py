@@ -12,9 +12,12 @@ from reid_data.errors import InputError
 from reid_data.files import printable
 from reid_train.adaptation.clusters import find_clusters, refusal
 from reid_train.features.files import read_npz, write_npz
+from reid_train.graph.dbscan import OUTLIER
 from reid_train.settings.adaptation import AdaptSettings
 
 LABELS_FILE = "labels.npz"
+ALIKE = 1e-6
+"""Spread of unit features, 1 - |mean|^2, below which they are all the same: every pair would be close, and be held."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,18 @@ class Clustering:
         self.threshold: float | None = None
 
     def __call__(self, number: int, feats_TD: np.ndarray | None) -> Found:
-        """See `Labels`."""
+        """See `Labels`. Raises InputError if features are no numbers."""
         assert feats_TD is not None
         choices = self.choices
+        if wrong := int((~np.isfinite(feats_TD)).any(axis=1).sum()):
+            raise InputError(
+                f"Round {number}: {wrong} of {len(feats_TD)} images have features that are no numbers, so training has diverged. "
+                "Lower --lr and start again under another --name."
+            )
+        if 1 - float((feats_TD.mean(axis=0, dtype=np.float64) ** 2).sum()) < ALIKE:
+            outside = np.full(len(feats_TD), OUTLIER, np.int32)
+            reason = "the network's features of all images are alike, so there is nothing to cluster: lower --lr"
+            return Found(outside, {"eps": 0.0, **describe(outside)}, reason)
         found = find_clusters(
             feats_TD,
             eps=choices.eps_rule,

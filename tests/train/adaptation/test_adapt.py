@@ -14,7 +14,7 @@ from reid_data.datasets import load_dataset
 from reid_data.errors import InputError
 from reid_data.records import UNLABELLED_PID, ReidDataset
 from reid_train.adaptation.adapt import adapt, plan, resolve
-from reid_train.adaptation.labels import LABELS_FILE, Found
+from reid_train.adaptation.labels import LABELS_FILE, Clustering, Found, write_labels
 from reid_train.adaptation.target import load_unlabelled, unlabelled
 from reid_train.features.files import read_npz
 from reid_train.model import reid_net
@@ -24,9 +24,10 @@ from reid_train.runs.folder import read_log
 from reid_train.runs.result import read_result
 from reid_train.settings.adaptation import AdaptSettings
 from reid_train.testing import test as run_test
+from reid_train.training.fit import fit
 from tests.killed import killed
 from tests.train.adaptation.small_runs import CHOICES, go, of_start, promised
-from tests.train.conftest import build_tiny_backbone
+from tests.train.conftest import build_tiny_backbone, small
 
 WAYS = [
     {},
@@ -144,6 +145,37 @@ def test_the_labels_of_another_run_are_taken_round_by_round(start: Path, tiny_ro
         go(start, tiny_root, tmp_path / "long", {"epochs": 3}, how, arm="independent")
     with pytest.raises(InputError, match="Expected the run of an adaptation"):
         go(start, tiny_root, tmp_path / "no", how={"labels_from": start})
+
+
+def test_with_the_truth_for_labels_it_is_as_good_as_supervised_training(
+    start: Path, hard_root: Path, tmp_path: Path
+) -> None:
+    other = load_dataset("other", hard_root)
+    truth = np.unique([record.pid for record in other.train], return_inverse=True)[1].astype(np.int32)
+    (tmp_path / "truth").mkdir()
+    write_labels(tmp_path / "truth", np.tile(truth, (4, 1)), [record.name for record in other.train])
+    steps = {"epochs": 4, "iterations": 10, "batch_ids": 4, "batch_images": 4}
+    go(start, hard_root, tmp_path / "told", steps, {"labels_from": tmp_path / "truth"}, arm="independent", bn_group=0)
+    weights = str(start / "model.safetensors")
+    fit(small(**steps, weights=weights), [other], tmp_path / "supervised", device="cpu", workers=1)
+    told, supervised = (
+        run_test(tmp_path / name, other, device="cpu", workers=1).metrics["other"]["mAP"]
+        for name in ("told", "supervised")
+    )
+    assert told > supervised - 0.05
+
+
+def test_features_that_are_no_numbers_or_all_alike_are_refused_before_any_graph() -> None:
+    clustering = Clustering(AdaptSettings(), 4, torch.device("cpu"))
+    with pytest.raises(InputError, match="3 of 20000 images have features that are no numbers"):
+        clustering(
+            2, np.vstack([np.full((3, 8), np.nan, np.float32), np.eye(8, dtype=np.float32)[np.arange(19997) % 8]])
+        )
+    alike = np.full((20000, 8), np.sqrt(1 / 8), np.float32) + np.linspace(0, 1e-5, 20000, dtype=np.float32)[:, None]
+    found = clustering(2, alike)
+    assert found.refused is not None
+    assert "alike" in found.refused
+    assert (found.labels < 0).all()
 
 
 def test_a_collapse_in_the_first_round_is_refused_with_a_table(start: Path, tiny_root: Path, tmp_path: Path) -> None:
