@@ -60,7 +60,8 @@ def extract(
     from reid_data.datasets.pictures import load_pictures
     from reid_data.files import make_folder
     from reid_train.features.files import write_features
-    from reid_train.testing import feature_arrays, load_trained
+    from reid_train.testing import feature_arrays
+    from reid_train.trained import load_trained
 
     folder = run_folder(run, runs)
     dataset = load_pictures(source, data_root, matte)
