@@ -128,17 +128,39 @@ def _pillow_picture(data: bytes, kind: str | None) -> Image.Image:
     """The first frame or page, upright, of bytes whose header was accepted; 16-bit grey comes as 8-bit."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
-            file.load()
-            picture = ImageOps.exif_transpose(file)
-        if picture.mode.startswith("I;16"):
-            return Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
-        if picture.mode in ("I", "F"):
-            raise ImageError(f"is a {kind} picture with 32 bits a pixel; save it with 8 bits a channel")
-        return picture
+            return _upright(file, kind)
     except ImageError:
         raise
     except Exception as error:  # as in _any_header
         raise ImageError(f"is truncated or damaged {kind} data") from error
+
+
+def _upright(picture: Image.Image, kind: str | None) -> Image.Image:
+    """A copy by its orientation tag, with 8 bits a channel."""
+    picture.load()
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ImageError(f"is a {kind} picture with 32 bits a pixel; save it with 8 bits a channel")
+    return picture
+
+
+def from_pillow(picture: Image.Image, transparency: Transparency = "refused") -> np.ndarray:
+    """A picture that Pillow has opened or made as (H, W, 3) uint8 RGB, by the rules of `decode_image`; CMYK as Pillow converts it.
+
+    Raises ImageError for 32 bits a channel, modes without a way to RGB, damaged data, and a transparent picture that is refused.
+    """
+    try:
+        upright = _upright(picture, picture.format or "Pillow")
+        see_through = may_be_transparent(picture)
+        image = np.ascontiguousarray(np.asarray(upright.convert("RGB")))
+        alpha = np.asarray(upright.convert("RGBA"))[:, :, 3] if see_through else None
+    except ImageError:
+        raise
+    except Exception as error:  # as in _any_header
+        raise ImageError(f"cannot be read as RGB: {error}") from error
+    return seen(image, alpha, transparency)
 
 
 def read_image(path: str, root: str | None = None, transparency: Transparency = "refused") -> np.ndarray:

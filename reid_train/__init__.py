@@ -10,6 +10,7 @@ from reid_data.lazy import attach
 
 if TYPE_CHECKING:
     from reid_train.adaptation.adapt import adapt as adapt
+    from reid_train.deploy.extractor import Extractor as Extractor
     from reid_train.evaluation.compare import compare as compare
     from reid_train.evaluation.compare import read_outcome as read_outcome
     from reid_train.evaluation.metrics import RankingResult as RankingResult
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from reid_train.runs.result import RunResult as RunResult
     from reid_train.settings.adaptation import AdaptSettings as AdaptSettings
     from reid_train.settings.train import TrainSettings as TrainSettings
-    from reid_train.testing import load_trained as load_run
     from reid_train.testing import test as test
+    from reid_train.trained import load_trained as load_run
     from reid_train.training.fit import fit as fit
 
 __all__ = [
     "AdaptSettings",
+    "Extractor",
     "Machine",
     "RankingResult",
     "RunResult",
@@ -47,6 +49,7 @@ __getattr__, __dir__ = attach(
     __name__,
     {
         "AdaptSettings": "reid_train.settings.adaptation:AdaptSettings",
+        "Extractor": "reid_train.deploy.extractor:Extractor",
         "Machine": "reid_train.matrix.cells:Machine",
         "RankingResult": "reid_train.evaluation.metrics:RankingResult",
         "RunResult": "reid_train.runs.result:RunResult",
@@ -55,7 +58,7 @@ __getattr__, __dir__ = attach(
         "compare": "reid_train.evaluation.compare:compare",
         "evaluate": "reid_train.evaluation.protocol:evaluate",
         "fit": "reid_train.training.fit:fit",
-        "load_run": "reid_train.testing:load_trained",
+        "load_run": "reid_train.trained:load_trained",
         "make_plan": "reid_train.matrix.plan:make_plan",
         "read_outcome": "reid_train.evaluation.compare:read_outcome",
         "run_matrix": "reid_train.matrix.run:run_matrix",

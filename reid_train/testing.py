@@ -1,123 +1,34 @@
-"""Tests of a finished run: its model, features of a set, their ranking, and what is written of it."""
+"""Tests of a finished run, what is written of them, and the features of a set as a file holds them."""
 # ruff: noqa: PT028 - `test` is a command of this package, not a test case
 
-import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view, read_over
+from reid_data.claims import only_writer
+from reid_data.compose.views import content_digest, read_over
 from reid_data.datasets.digest import dataset_digest
-from reid_data.decode import Images, Unreadable, decoded
-from reid_data.errors import InputError, UsageError
-from reid_data.files import AnyPath, make_folder, only_writer, printable, settings_digest, sha256_file, write_json
+from reid_data.decode import Unreadable
+from reid_data.errors import InputError
+from reid_data.files import AnyPath, make_folder, printable, write_json
 from reid_data.parallel import default_workers
-from reid_data.records import JUNK_PID, Record, ReidDataset, matte_row
-from reid_data.shapes import require
-from reid_train.arithmetic import Arithmetic
-from reid_train.evaluation.expansion import expand_queries
-from reid_train.evaluation.matching import scored_rows
+from reid_data.records import ReidDataset, matte_row
 from reid_train.evaluation.metrics import RankingResult
 from reid_train.evaluation.per_query import PER_QUERY_FILE, write_per_query
-from reid_train.evaluation.protocol import evaluate
-from reid_train.evaluation.rerank import RerankSettings
 from reid_train.evaluation.showcase import SHOWCASE_FILE, write_showcase
-from reid_train.features.cache import FeatureCache
-from reid_train.features.extract import Extraction, Features, extract
-from reid_train.model.reid_net import ReidNet
-from reid_train.processes.group import pick_device
+from reid_train.features.extract import Features
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import MODEL_FILE, load_model
 from reid_train.runs.folder import test_key
 from reid_train.runs.result import RunResult, read_result, write_result
+from reid_train.scoring import query_and_gallery, rank
 from reid_train.settings.train import TrainSettings
-from reid_train.training.parts import make_net
-from reid_train.training.versions import feature_versions, score_versions
+from reid_train.trained import TrainedModel, load_trained
+from reid_train.training.versions import score_versions
 
-logger = logging.getLogger("reid_train")
 MASKS_FILE = "masks.json"
-
-
-def _three_numbers(value: Any) -> None:
-    require(value, [float])
-    if len(value) != 3:
-        raise ValueError(f"has {len(value)} numbers, expected one a channel")
-
-
-_METADATA = {"epoch": int, "epochs": int, "classes": list, "norm": {"mean": _three_numbers, "std": _three_numbers}}
-"""What is read of a model's metadata."""
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class TrainedModel:
-    """A network in eval mode on its device, the settings it was trained with and what the file says about it."""
-
-    net: ReidNet
-    settings: TrainSettings
-    arithmetic: Arithmetic
-    metadata: dict[str, Any]
-    sha256: str = ""
-
-    def features(
-        self,
-        records: Sequence[Record],
-        content: str,
-        *,
-        workers: int,
-        progress: Progress | None = None,
-        images: Images = decoded,
-    ) -> Features:
-        """Features of `records` by the run's test settings, kept by the model, the settings and `content`, their set's digest."""
-        how = Extraction(self.settings.height_width, self.settings.test_feature, self.settings.flip_test)
-        names = settings_digest([record.name for record in records])
-        device = self.arithmetic.device.type
-        key = [self.sha256, self.metadata["norm"], asdict(how) | feature_versions(), device, content, names]
-        cache = FeatureCache(key)
-        return extract(
-            self.net, records, how, self.arithmetic, workers=workers, progress=progress, images=images, cache=cache
-        )
-
-
-def load_trained(run_folder: AnyPath, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
-    """The model of a run. `changes`: test settings that replace the run's own.
-
-    Raises InputError if the folder holds no model, UsageError for a change of a training setting.
-    """
-    run_folder = runs.run_of(run_folder)
-    settings = runs.read_settings(run_folder)
-    wrong = [name for name in changes or {} if name not in settings.as_dict("test")]
-    if wrong:
-        raise UsageError(
-            f"{wrong[0]} belongs to the training: a test can change {', '.join(settings.as_dict('test'))}."
-        )
-    path = run_folder / MODEL_FILE
-    if not path.is_file():
-        raise InputError(
-            f"the run '{printable(run_folder)}' has no {MODEL_FILE} yet: its training has not come to a checkpoint."
-        )
-    tensors, metadata = load_model(path)
-    try:
-        require(metadata, _METADATA)
-    except ValueError as error:
-        raise InputError(
-            f"'{printable(path)}' is no model of this tool: {error}. Train again, or name another."
-        ) from error
-    if metadata["epoch"] < metadata["epochs"]:
-        logger.warning(
-            "the model is from epoch %d of %d: its training is not finished", metadata["epoch"], metadata["epochs"]
-        )
-    place = pick_device(device)
-    net = make_net(settings, len(metadata["classes"]))
-    try:
-        net.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"'{printable(path)}' does not fit its run's settings: {error}. Train again.") from error
-    arithmetic = Arithmetic(place, "none", metadata["norm"]["mean"], metadata["norm"]["std"])
-    settings = settings.replace(**(changes or {}))
-    return TrainedModel(net.to(place).eval(), settings, arithmetic, metadata, sha256_file(path))
 
 
 def test(
@@ -146,8 +57,8 @@ def test(
         return result
     before = time.monotonic()
     workers = default_workers() if workers is None else workers
-    view, query, gallery = _test_features(model, dataset, digest, workers, progress)
-    ranking = rank(query, gallery, model.settings, str(model.arithmetic.device))
+    view, query, gallery = query_and_gallery(model, dataset, digest, workers, progress)
+    ranking = rank(query, gallery, model.settings, model.device)
     entry = {
         "test_key": key,
         "digest": digest,
@@ -215,62 +126,3 @@ def feature_arrays(
         values = {"feats": found.feats, "pids": found.pids, "camids": found.camids, "paths": found.names}
         arrays |= {f"{side}_{kind}": value for kind, value in values.items()}
     return arrays, unreadable
-
-
-def rank(query: Features, gallery: Features, settings: TrainSettings, device: str) -> RankingResult:
-    """Judge features by the test settings: query expansion, distance, re-ranking, protocol."""
-    query_feats = query.feats
-    if settings.expand_numbers is not None:
-        k, alpha = settings.expand_numbers
-        rows = scored_rows(gallery.pids)
-        query_feats = expand_queries(
-            query_feats, gallery.feats, k=k, alpha=alpha, metric=settings.metric, rows=rows, device=device
-        )
-    return evaluate(
-        query_feats,
-        query.pids,
-        query.camids,
-        gallery.feats,
-        gallery.pids,
-        gallery.camids,
-        metric=settings.metric,
-        protocol=settings.protocol,
-        ap=settings.ap,
-        rerank=None if settings.rerank_numbers is None else RerankSettings(*settings.rerank_numbers),
-        seed=settings.seed,
-        device=device,
-    )
-
-
-def _test_features(
-    model: TrainedModel, dataset: ReidDataset, content: str, workers: int, progress: Progress | None
-) -> tuple[View, Features, Features]:
-    """Features of query and gallery, without junk, which is never scored; InputError if either has no usable image.
-
-    The masks of a diagnostic count as the first part of the progress.
-    """
-    splits = {
-        name: [record for record in dataset.split(name) if record.pid != JUNK_PID] for name in ("query", "gallery")
-    }
-    num_masks = len(dataset.query) + len(dataset.gallery) if isinstance(dataset, Diagnostic) else 0
-    total = num_masks + sum(map(len, splits.values()))
-    done = 0
-
-    def watch(part: int, _: int) -> None:
-        if progress is not None:
-            progress(done + part, total)
-
-    view = prepare_view(dataset, workers=workers, progress=watch)
-    done = num_masks
-    found = []
-    for split, records in splits.items():
-        features = model.features(records, content, workers=workers, progress=watch, images=view.images)
-        done += len(records)
-        if not features.records:
-            bad = features.unreadable
-            first = f"; the first: {printable(bad[0].name)} {bad[0].reason}" if bad else ""
-            raise InputError(
-                f"{dataset.name} has no usable {split} image ({len(bad)} unreadable{first}): it cannot be a test set."
-            )
-        found.append(features)
-    return view, found[0], found[1]

@@ -56,10 +56,12 @@ def extract(
       reid-train extract base market --out market.npz
       reid-train extract base ./my-photos --out mine.safetensors
     """
+    from reid_data.claims import only_writer
     from reid_data.datasets.pictures import load_pictures
-    from reid_data.files import make_folder, only_writer
+    from reid_data.files import make_folder
     from reid_train.features.files import write_features
-    from reid_train.testing import feature_arrays, load_trained
+    from reid_train.testing import feature_arrays
+    from reid_train.trained import load_trained
 
     folder = run_folder(run, runs)
     dataset = load_pictures(source, data_root, matte)

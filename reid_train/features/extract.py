@@ -15,6 +15,8 @@ from reid_train.features.cache import PART, FeatureCache, Part
 from reid_train.model.reid_net import ReidNet
 
 BATCH = 128
+Embed = Callable[[np.ndarray], np.ndarray]
+"""Images (N, H, W, 3) uint8 RGB at the input size -> their features (N, D) float32."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,21 @@ class Extraction:
     flip: bool = False
 
 
-@torch.inference_mode()
+def embedding(net: ReidNet, how: Extraction, arithmetic: Arithmetic) -> Embed:
+    """The network in eval mode as a function of pixels; it keeps no state, so threads may share it.
+
+    `after`: as the classifier sees them (after the neck, L2-normalised if the network does). With `flip`, the mean of an
+    image's features and its mirror image's, normalised again where single ones are.
+    """
+    net.eval()
+
+    @torch.inference_mode()
+    def embed(images: np.ndarray) -> np.ndarray:
+        return _features(net, torch.from_numpy(images), how, arithmetic).cpu().numpy()
+
+    return embed
+
+
 def extract(
     net: ReidNet,
     records: Sequence[Record],
@@ -62,18 +78,33 @@ def extract(
     images: Images = decoded,
     cache: FeatureCache | None = None,
 ) -> Features:
-    """Features of `records` in eval mode; images that `images` cannot give are left out and listed.
+    """Features of `records` by the network, taken as `how` says; see `embedding` and `extract_by`."""
+    embed = embedding(net, how, arithmetic)
+    return extract_by(
+        embed, net.num_features, records, how.size, workers=workers, progress=progress, images=images, cache=cache
+    )
 
-    `after`: as the classifier sees them (after the neck, L2-normalised if the network does). With `flip`, the mean of an
-    image's features and its mirror image's, normalised again where single ones are. Memory: the features and one batch.
-    Parts that `cache` holds are read from it, the others are put there.
+
+def extract_by(
+    embed: Embed,
+    width: int,
+    records: Sequence[Record],
+    size: tuple[int, int],
+    *,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    images: Images = decoded,
+    cache: FeatureCache | None = None,
+) -> Features:
+    """Features (N, `width`) of `records` at `size` by any function; images that `images` cannot give are left out and listed.
+
+    Memory: the features and one batch. Parts that `cache` holds are read from it, the others are put there.
     """
-    net.eval()
     parts = [records[start : start + PART] for start in range(0, len(records), PART)]
     kept = {number for number in range(len(parts)) if cache is not None and cache.has(number)}
     missing = [record for number, part in enumerate(parts) if number not in kept for record in part]
-    stream = images(missing, how.size, workers)
-    feats = np.empty((len(records), net.num_features), np.float32)
+    stream = images(missing, size, workers)
+    feats = np.empty((len(records), width), np.float32)
     readable: list[Record] = []
     unreadable: list[Unreadable] = []
 
@@ -82,10 +113,10 @@ def extract(
             progress(len(readable) + len(unreadable) + done, len(records))
 
     for number, part in enumerate(parts):
-        found = cache.read(number, net.num_features) if cache is not None and number in kept else None
+        found = cache.read(number, width) if cache is not None and number in kept else None
         if found is None:
-            source = images(part, how.size, workers) if number in kept else islice(stream, len(part))
-            found = _one_part(net, source, how, arithmetic, watch)
+            source = images(part, size, workers) if number in kept else islice(stream, len(part))
+            found = _one_part(embed, width, source, watch)
             if cache is not None:
                 cache.write(number, found)
         feats[len(readable) : len(readable) + len(found.feats)] = found.feats
@@ -98,15 +129,9 @@ def extract(
     return Features(feats[: len(readable)], readable, unreadable)
 
 
-def _one_part(
-    net: ReidNet,
-    images: Iterator[np.ndarray | str],
-    how: Extraction,
-    arithmetic: Arithmetic,
-    watch: Callable[[int], None],
-) -> Part:
+def _one_part(embed: Embed, width: int, images: Iterator[np.ndarray | str], watch: Callable[[int], None]) -> Part:
     """Features of a part's images, in batches."""
-    feats = [np.empty((0, net.num_features), np.float32)]
+    feats = [np.empty((0, width), np.float32)]
     bad: list[int] = []
     reasons: list[str] = []
     done = 0
@@ -115,7 +140,7 @@ def _one_part(
         bad += [done + place for place, image in enumerate(group) if isinstance(image, str)]
         reasons += [image for image in group if isinstance(image, str)]
         if good:
-            feats.append(_features(net, torch.from_numpy(np.stack(good)), how, arithmetic).cpu().numpy())
+            feats.append(embed(np.stack(good)))
         done += len(group)
         watch(done)
     return Part(np.concatenate(feats), bad, reasons)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from reid_data.files import AnyPath, make_folder, only_writer, printable, require_space, sweep_temporary
+from reid_data.claims import only_writer
+from reid_data.files import AnyPath, make_folder, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
 from reid_train.arithmetic import Arithmetic, resolve_amp

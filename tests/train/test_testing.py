@@ -9,8 +9,8 @@ import pytest
 from reid_data.datasets import load_dataset
 from reid_data.errors import InputError, UsageError
 from reid_data.records import ReidDataset
-from reid_train.testing import load_trained
 from reid_train.testing import test as run_test
+from reid_train.trained import load_trained
 from reid_train.training.fit import fit
 from tests.train.conftest import small, write_tiny_set
 
@@ -36,7 +36,7 @@ def test_tests_are_not_repeated_and_test_settings_can_change(
     assert changed.tests["tiny"]["test_key"] != first.tests["tiny"]["test_key"]
     with pytest.raises(UsageError, match="lr belongs to the training"):
         run_test(tmp_path / "a", tiny, device="cpu", workers=1, changes={"lr": 1})
-    monkeypatch.setattr("reid_train.testing.evaluate", lambda *_, **__: pytest.fail("tested again"))
+    monkeypatch.setattr("reid_train.scoring.evaluate", lambda *_, **__: pytest.fail("tested again"))
     assert run_test(tmp_path / "a", other, device="cpu", workers=1) == changed
 
 

@@ -22,7 +22,8 @@ from torch import nn
 from reid_data.datasets import load_dataset
 from reid_data.records import ReidDataset
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_train import testing
+from reid_train import scoring, testing
+from reid_train import trained as models
 from reid_train.evaluation.per_query import PER_QUERY_FILE
 from reid_train.features.extract import Features
 from reid_train.model import reid_net
@@ -233,7 +234,7 @@ class Lab:
         """Digests of the features and of the scores, query by query, of a trained network."""
         if (trained.folder, settings) in self.scored:
             return self.scored[trained.folder, settings]
-        real, found = testing.extract, []
+        real, found = models.extract, []
 
         def extract(*args: Any, **kwargs: Any) -> Any:
             features = real(*args, **kwargs)
@@ -242,7 +243,7 @@ class Lab:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(reid_net, "build_backbone", named_backbone)
-            patch.setattr(testing, "extract", extract)
+            patch.setattr(models, "extract", extract)
             hard = load_dataset("hard", self.roots)
             result = testing.test(trained.folder, hard, device="cpu", workers=1, changes=settings.as_dict("test"))
         with np.load(trained.folder / "tests" / "hard" / PER_QUERY_FILE, allow_pickle=False) as rows:
@@ -349,7 +350,7 @@ def test_the_seed_also_draws_the_galleries_of_cuhk03(lab: Lab) -> None:
     people = load_dataset("hard", lab.roots)
     query, gallery = (Features(rows[: len(side)], side[:24], []) for side in (list(people.query), list(people.gallery)))
     one, same_one, other = (
-        testing.rank(query, gallery, settings.replace(seed=seed), "cpu").metrics() for seed in (0, 0, 1)
+        scoring.rank(query, gallery, settings.replace(seed=seed), "cpu").metrics() for seed in (0, 0, 1)
     )
     assert one == same_one
     assert one != other
