@@ -34,8 +34,8 @@ from reid_train.runs.curves import CURVES_FILE, ROUND_PANELS, draw_curves
 from reid_train.runs.folder import RunIdentity
 from reid_train.settings.adaptation import AdaptSettings
 from reid_train.settings.train import TrainSettings
-from reid_train.training.epoch import Learner, build_optimiser, is_out_of_memory, train_epoch
-from reid_train.training.parts import Values, objective
+from reid_train.training.epoch import Learner, is_out_of_memory, train_epoch
+from reid_train.training.parts import Values, make_optimiser, objective
 
 logger = logging.getLogger("reid_train")
 Progress = Callable[[int, int], None]
@@ -216,15 +216,7 @@ class Adaptation:
 
     def _learner(self, criterion: Adaptive) -> Learner:
         """The optimiser of the round: the head's moments start anew, the network's go on unless they are reset."""
-        settings = self.settings
-        optimiser = build_optimiser(
-            self.net,
-            criterion,
-            settings.optimiser,
-            weight_decay=settings.weight_decay,
-            momentum=settings.momentum,
-            classifier_lr_mult=settings.classifier_lr_mult,
-        )
+        optimiser = make_optimiser(self.settings, self.net, criterion)
         if self.choices.optimiser_state == "keep":
             for name, parameter in self.net.named_parameters():
                 if name in self.moments:

@@ -13,7 +13,7 @@ from reid_train.settings.train import TrainSettings, fields
 
 ROUNDS, ITERATIONS = 50, 400
 """How long an adaptation lasts if nothing is said."""
-FREE = ("weights", "classifier_init", "temperature", "temperature_schedule", "seed", "centre", "freeze")
+FREE = ("weights", "classifier_init", "temperature", "temperature_schedule", "seed", "centre", "drop_path")
 """Settings of the network that an adaptation may choose anew: what it starts from and how it is trained."""
 
 

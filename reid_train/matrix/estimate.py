@@ -18,7 +18,7 @@ from reid_train.runs.folder import COSTS_FILE, read_settings
 from reid_train.settings.train import TrainSettings
 from reid_train.training.parts import make_net, steps_an_epoch
 
-ALIKE = ("backbone", "size", "last_stride", "amp")
+ALIKE = ("backbone", "size", "last_stride", "patch_stride", "amp")
 TRIAL_IMAGES = {"cpu": 4, "cuda": 64}
 FORWARD_SHARE = 1 / 3
 

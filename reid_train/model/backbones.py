@@ -1,6 +1,5 @@
-"""Networks below the pooling: images (N, 3, H, W) float32 -> feature maps (N, C, h, w)."""
+"""Networks below the pooling by name: torchvision's, and (`timm_trunks`) those of timm."""
 
-import difflib
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -9,6 +8,7 @@ from torch import nn
 from torchvision.models import resnet
 
 from reid_data.errors import EnvironmentFault, UsageError, unknown_name
+from reid_train.model.trunk import Trunk
 
 TIMM = "timm:"
 STAGES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
@@ -33,50 +33,45 @@ BACKBONES: dict[str, tuple[Callable[[], resnet.ResNet], int]] = {
 """name -> (builder of the untrained torchvision network, number C of its output channels)"""
 
 
-NUM_PARAMETERS = {"resnet18": 11_176_512, "resnet34": 21_284_672, "resnet50": 23_508_032, "resnet101": 42_500_160}
-"""name -> parameters of the trunk, for estimates of space without building it"""
+def build_backbone(
+    name: str,
+    *,
+    last_stride: int,
+    seed: int,
+    size: tuple[int, int] = (256, 128),
+    patch_stride: int = 0,
+    drop_path: float = 0.0,
+) -> Trunk:
+    """The untrained network `name` for pictures of `size` (height, width).
 
-
-def build_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.Module, int]:
-    """The untrained network `name` and its number of output channels.
-
-    `timm:NAME` is the network of that name in the package timm, if it ends in feature maps. The initial weights are a
-    function of `seed` alone; the global random state is left as it was. Raises UsageError, EnvironmentFault.
+    `timm:NAME` is the network of that name in the package timm, which alone has patches and drop path. The initial weights
+    are a function of the arguments; the global random state is left as it was. Raises UsageError, EnvironmentFault.
     """
     if name not in BACKBONES and not name.startswith(TIMM):
         raise unknown_name("backbone", name, BACKBONES)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
         if name.startswith(TIMM):
-            return _timm_trunk(name.removeprefix(TIMM), last_stride)
+            _require_timm(name)
+            from reid_train.model.timm_trunks import timm_trunk
+
+            inner = name.removeprefix(TIMM)
+            return timm_trunk(
+                inner, size, seed, last_stride=last_stride, patch_stride=patch_stride, drop_path=drop_path
+            )
+        for flag, value in (("--patch-stride", patch_stride), ("--drop-path", drop_path)):
+            if value:
+                raise UsageError(
+                    f"{flag} {value}: {name} has none. Leave it out, or choose a backbone of timm that has."
+                )
+        torch.manual_seed(seed)
         builder, num_channels = BACKBONES[name]
-        return _trunk(builder(), last_stride), num_channels
+        return Trunk(_trunk(builder(), last_stride), num_channels)
 
 
-def _timm_trunk(name: str, last_stride: int) -> tuple[nn.Module, int]:
-    """A network of timm without its head, under timm's names (so its weight files fit)."""
+def _require_timm(name: str) -> None:
     try:
-        import timm
+        import timm  # noqa: F401
     except ImportError as error:
         raise EnvironmentFault(
-            f"--backbone {TIMM}{name} needs the package timm: pip install 'person-reid-toolkit[timm]'."
+            f"--backbone {name} needs the package timm: pip install 'person-reid-toolkit[timm]'."
         ) from error
-    if name not in timm.list_models():
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.6)
-        raise unknown_name("timm backbone", name, near) if near else UsageError(f"timm has no network named '{name}'.")
-    how = {"output_stride": 16} if last_stride == 1 else {}
-    try:
-        network = timm.create_model(name, pretrained=False, num_classes=0, global_pool="", **how)
-    except (TypeError, AssertionError, NotImplementedError, ValueError) as error:
-        hint = " Try --last-stride 2: not every network can keep the last stage's resolution." if how else ""
-        raise UsageError(f"--backbone {TIMM}{name} cannot be built as a backbone: {error}.{hint}") from error
-    with torch.no_grad():
-        try:
-            shape = tuple(network.eval()(torch.zeros(1, 3, 128, 64)).shape)
-        except (RuntimeError, AssertionError) as error:
-            raise UsageError(f"--backbone {TIMM}{name} does not take pictures of any size: {error}.") from error
-    if len(shape) != 4 or shape[1] != network.num_features:
-        raise UsageError(
-            f"--backbone {TIMM}{name} ends in {shape}, expected feature maps (N, C, h, w): choose a convolutional network."
-        )
-    return network.train(), shape[1]

@@ -9,6 +9,8 @@ from torch.nn import functional as F
 
 from reid_train.model.backbones import build_backbone
 from reid_train.model.classifiers import Classifier
+from reid_train.model.poolings import build_pooling
+from reid_train.model.trunk import MAPS, Output
 
 
 class Embedded(NamedTuple):
@@ -17,30 +19,6 @@ class Embedded(NamedTuple):
     before: Tensor
     after: Tensor
     classified: Tensor
-
-
-class GeneralisedMean(nn.Module):
-    """Generalised-mean pooling with a learned exponent (Radenovic et al., arXiv:1711.02512): (N, C, h, w) -> (N, C)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.exponent = nn.Parameter(torch.full((1,), 3.0))
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """(mean of x^p)^(1/p) over the places, x clamped to at least 1e-6; in float32 whatever the autocast."""
-        with torch.autocast(maps.device.type, enabled=False):
-            return maps.float().clamp_min(1e-6).pow(self.exponent).mean((2, 3)).pow(1 / self.exponent)
-
-
-class AveragePool(nn.Module):
-    """Global average pooling: (N, C, h, w) -> (N, C) float32."""
-
-    def forward(self, maps: Tensor) -> Tensor:
-        """The mean over the places."""
-        return maps.float().mean((2, 3))
-
-
-POOLINGS: dict[str, type[nn.Module]] = {"gap": AveragePool, "gem": GeneralisedMean}
 
 
 class ReidNet(nn.Module):
@@ -58,6 +36,7 @@ class ReidNet(nn.Module):
         classifier: Classifier,
         *,
         normalize: bool,
+        output: Output = MAPS,
     ) -> None:
         super().__init__()
         self.backbone, self.pooling, self.embedding, self.neck, self.classifier = (
@@ -67,7 +46,7 @@ class ReidNet(nn.Module):
             neck,
             classifier,
         )
-        self.normalize = normalize
+        self.normalize, self.output = normalize, output
         self.log_temperature: nn.Parameter | None = None
         self.centres: Tensor | None
         self.register_buffer("centres", None)
@@ -79,9 +58,9 @@ class ReidNet(nn.Module):
 
     def forward(self, images: Tensor) -> Embedded:
         """Features of images (N, 3, H, W) that are already normalised by the channel statistics."""
-        maps = self.backbone(images)
+        found = self.output.of(self.backbone, images)
         with torch.autocast(images.device.type, enabled=False):
-            before = self.embedding(self.pooling(maps))
+            before = self.embedding(self.pooling(found))
             after = self.neck(before)
             return Embedded(before, after, F.normalize(after) if self.normalize else after)
 
@@ -92,6 +71,9 @@ class NetSpec:
 
     backbone: str = "resnet50"
     last_stride: int = 1
+    size: tuple[int, int] = (256, 128)
+    patch_stride: int = 0
+    drop_path: float = 0.0
     pooling: str = "gap"
     embedding: int = 0
     neck: str = "bn"
@@ -105,17 +87,26 @@ class NetSpec:
 
 def build_net(spec: NetSpec, num_classes: int, seed: int) -> ReidNet:
     """The untrained network, every part in one place; a function of its arguments alone."""
-    trunk, width = build_backbone(spec.backbone, last_stride=spec.last_stride, seed=seed)
+    trunk = build_backbone(
+        spec.backbone,
+        last_stride=spec.last_stride,
+        seed=seed,
+        size=spec.size,
+        patch_stride=spec.patch_stride,
+        drop_path=spec.drop_path,
+    )
+    pooling, width = build_pooling(spec.pooling, trunk.output, trunk.width)
     features = spec.embedding or width
     net = ReidNet(
-        backbone=trunk,
-        pooling=POOLINGS[spec.pooling](),
+        backbone=trunk.network,
+        pooling=pooling,
         embedding=_embedding(width, spec.embedding, seed) if spec.embedding else nn.Identity(),
         neck=_neck(features) if spec.neck == "bn" else nn.Identity(),
         classifier=Classifier(
             features, num_classes, norm=spec.classifier_norm, head=spec.head, margin=spec.margin, seed=seed
         ),
         normalize=spec.normalize,
+        output=trunk.output,
     )
     if spec.learned_temperature is not None:
         net.log_temperature = nn.Parameter(torch.tensor(spec.learned_temperature).log())

@@ -44,8 +44,29 @@ class TrainSettings(Settings):
     last_stride: int = setting(
         1, "Stride of the last stage; 1 keeps twice the resolution.", BOT, "network", least=1, most=2
     )
+    patch_stride: int = setting(
+        0,
+        "Pixels from patch to patch of a vision transformer; below its patch they overlap. none or 0: the patch's own.",
+        "arXiv:2102.04378",
+        "network",
+        least=0,
+        most=64,
+        form="none|N",
+    )
+    drop_path: float = setting(
+        0.0,
+        "Drop path (stochastic depth) of a network of timm: the rate of its last block.",
+        "arXiv:1603.09382",
+        "network",
+        least=0,
+        most=0.9,
+    )
     pooling: str = setting(
-        "gap", "Average (gap) or generalised-mean pooling.", STUDY, "network", choices=("gap", "gem")
+        "gap",
+        "Average (gap) or generalised mean (gem) over feature maps or patch tokens, the class token (cls), or both side by side.",
+        STUDY,
+        "network",
+        choices=("gap", "gem", "cls", "cls+gap"),
     )
     embedding: int = setting(
         0,
@@ -179,6 +200,21 @@ class TrainSettings(Settings):
     optimiser: str = setting("adam", "Optimiser.", ASSUMED, "update", choices=("adam", "adamw", "sgd"))
     lr: float = setting(3.5e-4, "Learning rate.", ASSUMED, "steps", above=0)
     weight_decay: float = setting(5e-4, "Weight decay.", ASSUMED, "update", least=0)
+    decay_on: str = setting(
+        "auto",
+        "What is decayed: all, or not norms, biases, tokens and position embeddings (weights); auto: weights where tokens come out.",
+        "usual",
+        "update",
+        choices=("auto", "all", "weights"),
+    )
+    layer_decay: float = setting(
+        1.0,
+        "Learning rate of a layer of the backbone over that of the next one.",
+        "arXiv:2106.08254",
+        "update",
+        above=0,
+        most=1,
+    )
     momentum: float = setting(0.9, "Momentum of sgd.", "usual", "update", least=0, most=0.9999)
     lr_schedule: str = setting(
         "step", "Learning rate over the epochs.", ASSUMED, "steps", choices=("step", "cosine", "constant")

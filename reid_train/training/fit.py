@@ -23,6 +23,7 @@ from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import identity_space
 from reid_train.training.inputs import Inputs, resolve_inputs
 from reid_train.training.parts import (
+    check_net,
     make_batches,
     make_learner,
     make_net,
@@ -98,6 +99,7 @@ def _make_training(
 ) -> Training:
     """Images, network, what it learns by, batches and values: every component, in the order in which they are made."""
     settings = inputs.settings
+    check_net(settings)
     images = inputs.training_set(workers)
     mean, std = inputs.norm(workers)
     net = make_net(settings, len(images.classes))
@@ -122,6 +124,7 @@ def plan(
 ) -> dict[str, Any]:
     """What `fit` would do, after the same checks of settings, weights and device; writes nothing."""
     identity = identify(settings, datasets, device=device, data_root=data_root, processes=processes)
+    check_net(settings)
     _remark(settings)
     runs.check_run(run_folder, settings, identity)
     done = is_finished(run_folder, identity.train_key)

@@ -9,11 +9,12 @@ import torch
 from reid_data.transforms import train_transform
 from reid_train.arithmetic import Arithmetic
 from reid_train.features.extract import Extraction, class_centroids, extract
+from reid_train.model.backbones import TIMM
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.processes.group import num_processes, rank
 from reid_train.settings.train import TrainSettings
 from reid_train.training.batches import Batch, EpochBatches, TrainingSet, iterate
-from reid_train.training.criterion import Objective, StepValues, Supervised
+from reid_train.training.criterion import Criterion, Objective, StepValues, Supervised
 from reid_train.training.epoch import Learner, build_optimiser
 from reid_train.training.samplers import num_iterations, pk_plan, random_plan, shard
 from reid_train.training.schedules import DECAYS, temperature_at, warmup
@@ -28,6 +29,9 @@ def make_net(settings: TrainSettings, num_classes: int) -> ReidNet:
     spec = NetSpec(
         backbone=settings.backbone,
         last_stride=settings.last_stride,
+        size=settings.height_width,
+        patch_stride=settings.patch_stride,
+        drop_path=settings.drop_path,
         pooling=settings.pooling,
         embedding=settings.embedding,
         neck=settings.neck,
@@ -39,6 +43,12 @@ def make_net(settings: TrainSettings, num_classes: int) -> ReidNet:
         centres=settings.centre > 0,
     )
     return build_net(spec, num_classes, settings.seed).to(memory_format=torch.channels_last)  # as the images come
+
+
+def check_net(settings: TrainSettings) -> None:
+    """Raise ReidError, before any picture is read, for a network of timm that is not there or does not fit the settings."""
+    if settings.backbone.startswith(TIMM):
+        make_net(settings, 1)
 
 
 def objective(settings: TrainSettings) -> Objective:
@@ -55,15 +65,21 @@ def objective(settings: TrainSettings) -> Objective:
 def make_learner(settings: TrainSettings, net: ReidNet, arithmetic: Arithmetic) -> Learner:
     """The network with the losses of known identities and the optimiser that the settings ask for."""
     criterion = Supervised(net, objective(settings), arithmetic)
-    optimiser = build_optimiser(
+    return Learner(net, criterion, make_optimiser(settings, net, criterion), arithmetic.scaler)
+
+
+def make_optimiser(settings: TrainSettings, net: ReidNet, criterion: Criterion) -> torch.optim.Optimizer:
+    """The optimiser that the settings ask for, over the network and what the criterion has of its own."""
+    return build_optimiser(
         net,
         criterion,
         settings.optimiser,
         weight_decay=settings.weight_decay,
         momentum=settings.momentum,
         classifier_lr_mult=settings.classifier_lr_mult,
+        decay_on=settings.decay_on,
+        layer_decay=settings.layer_decay,
     )
-    return Learner(net, criterion, optimiser, arithmetic.scaler)
 
 
 def start_classifier(

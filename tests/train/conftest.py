@@ -14,6 +14,7 @@ from reid_data.files import write_atomic
 from reid_data.images import encode_png, read_image, write_image
 from reid_data.records import ReidDataset
 from reid_train.model import reid_net
+from reid_train.model.trunk import Trunk
 from reid_train.settings.train import TrainSettings
 
 NUM_IDS, IMAGES_PER_CAMERA = 8, 3
@@ -72,7 +73,7 @@ def tiny(tiny_root: Path) -> ReidDataset:
     return load_dataset("tiny", tiny_root)
 
 
-def build_tiny_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.Module, int]:
+def build_tiny_backbone(name: str, *, last_stride: int, seed: int, **others: Any) -> Trunk:
     """Two convolutions with batch normalisation in the place of a ResNet."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -84,7 +85,7 @@ def build_tiny_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.M
             ("bn2", nn.BatchNorm2d(TINY_WIDTH)),
             ("relu2", nn.ReLU()),
         ]
-        return nn.Sequential(OrderedDict(layers)), TINY_WIDTH
+        return Trunk(nn.Sequential(OrderedDict(layers)), TINY_WIDTH)
 
 
 @pytest.fixture

@@ -10,27 +10,30 @@ from torchvision.models import resnet
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.files import sha256_file
 from reid_train.model import weights
-from reid_train.model.backbones import BACKBONES, NUM_PARAMETERS, build_backbone
+from reid_train.model.backbones import BACKBONES, build_backbone
 from reid_train.model.classifiers import Classifier
-from reid_train.model.reid_net import GeneralisedMean, NetSpec, build_net
+from reid_train.model.poolings import GeneralisedMean
+from reid_train.model.reid_net import NetSpec, build_net
 from reid_train.model.weights import load_start, weights_path
 from reid_train.runs.checkpoint import save_model
 from tests.train.conftest import TINY_WIDTH
+
+NUM_PARAMETERS = {"resnet18": 11_176_512, "resnet34": 21_284_672, "resnet50": 23_508_032, "resnet101": 42_500_160}
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 @pytest.mark.parametrize(("stride", "height"), [(1, 4), (2, 2)])
 def test_backbone_shapes(name: str, stride: int, height: int) -> None:
-    trunk, channels = build_backbone(name, last_stride=stride, seed=0)
+    trunk = build_backbone(name, last_stride=stride, seed=0)
     with torch.no_grad():
-        assert trunk.eval()(torch.zeros(1, 3, 64, 32)).shape == (1, channels, height, height // 2)
+        assert trunk.network.eval()(torch.zeros(1, 3, 64, 32)).shape == (1, trunk.width, height, height // 2)
 
 
 @pytest.mark.parametrize("name", sorted(BACKBONES))
 def test_numbers_of_parameters(name: str) -> None:
     with torch.device("meta"):
-        trunk, _ = build_backbone(name, last_stride=2, seed=0)
-    assert sum(parameter.numel() for parameter in trunk.parameters()) == NUM_PARAMETERS[name]
+        trunk = build_backbone(name, last_stride=2, seed=0)
+    assert sum(parameter.numel() for parameter in trunk.network.parameters()) == NUM_PARAMETERS[name]
 
 
 def test_an_unknown_backbone_lists_the_known_ones() -> None:

@@ -10,7 +10,7 @@ from reid_data.errors import InputError, UsageError
 from reid_train.arithmetic import DTYPES
 from reid_train.model.backbones import BACKBONES
 from reid_train.model.classifiers import CLASSIFIERS, NORMS
-from reid_train.model.reid_net import POOLINGS
+from reid_train.model.poolings import POOLINGS
 from reid_train.settings.adaptation import AdaptSettings, divided
 from reid_train.settings.setting import default_text, differences, flag
 from reid_train.settings.train import (

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.records import ReidDataset
 from reid_train.arithmetic import Arithmetic
-from reid_train.model import reid_net
+from reid_train.model import poolings
 from reid_train.model.reid_net import NetSpec, ReidNet, build_net
 from reid_train.runs.checkpoint import load_model, load_state
 from reid_train.runs.folder import RunIdentity, read_log
@@ -145,15 +145,15 @@ def test_the_probe_for_memory_asks_the_criterion(
     tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both domains are in what is tried, and a limit that only the criterion's own forwards meet is found."""
-    real = reid_net.AveragePool.forward
+    real = poolings.AveragePool.forward
 
-    def limited(self: reid_net.AveragePool, maps: Tensor) -> Tensor:
+    def limited(self: poolings.AveragePool, maps: Tensor) -> Tensor:
         if len(maps) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, maps)
 
     run, criterion = training(tmp_path, load_training_set([tiny], (32, 16)), batch_ids=8)
-    monkeypatch.setattr(reid_net.AveragePool, "forward", limited)
+    monkeypatch.setattr(poolings.AveragePool, "forward", limited)
     with pytest.raises(EnvironmentFault, match=r"--batch-ids 2 fits"):
         run.run(1)
     assert criterion.forwards[-2:] == [2, 2]

@@ -11,7 +11,7 @@ import torch
 from reid_data.datasets import load_dataset
 from reid_data.errors import EnvironmentFault, InputError, UsageError
 from reid_data.records import ReidDataset
-from reid_train.model import reid_net
+from reid_train.model import poolings
 from reid_train.runs.checkpoint import load_model, load_state
 from reid_train.runs.folder import read_log, train_key
 from reid_train.runs.folder import test_key as key_of_test
@@ -267,14 +267,14 @@ def test_a_plan_writes_nothing(tiny: ReidDataset, tmp_path: Path) -> None:
 def test_out_of_memory_names_the_batch_that_fits(
     tiny: ReidDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = reid_net.AveragePool.forward
+    real = poolings.AveragePool.forward
 
-    def limited(self: reid_net.AveragePool, maps: torch.Tensor) -> torch.Tensor:
+    def limited(self: poolings.AveragePool, maps: torch.Tensor) -> torch.Tensor:
         if len(maps) > 5:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, maps)
 
-    monkeypatch.setattr(reid_net.AveragePool, "forward", limited)
+    monkeypatch.setattr(poolings.AveragePool, "forward", limited)
     with pytest.raises(EnvironmentFault, match=r"out of memory on cpu with 8 images of 32x16 .*: --batch-ids 2 fits"):
         run(tmp_path / "a", tiny)
     with pytest.raises(EnvironmentFault, match=r"not even 6 images fit: lower --batch-images"):

@@ -9,6 +9,7 @@ import copy
 import hashlib
 import inspect
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from reid_train import trained as models
 from reid_train.evaluation.per_query import PER_QUERY_FILE
 from reid_train.features.extract import Features
 from reid_train.model import reid_net
+from reid_train.model.trunk import Trunk
 from reid_train.runs.checkpoint import MODEL_FILE, load_model
 from reid_train.runs.result import RunResult
 from reid_train.settings.adaptation import AdaptSettings
@@ -60,6 +62,8 @@ TRIALS: dict[str, list[Trial]] = {
     "backbone": [to("resnet34")],
     "weights": [to("{folder}/start.safetensors")],
     "last_stride": [to(2)],
+    "patch_stride": [to(12)],
+    "drop_path": [to(0.5)],
     "pooling": [to("gem")],
     "embedding": [to(6)],
     "neck": [to("none")],
@@ -101,6 +105,8 @@ TRIALS: dict[str, list[Trial]] = {
     "optimiser": [to("adamw"), to("sgd")],
     "lr": [to(0.02)],
     "weight_decay": [to(0.1), to(0.1, optimiser="sgd")],
+    "decay_on": [to("weights", weight_decay=0.1)],
+    "layer_decay": [to(0.5, backbone="resnet34")],
     "momentum": [to(0.5, optimiser="sgd")],
     "lr_schedule": [to("cosine"), to("constant", lr_step="1")],
     "lr_step": [to("1")],
@@ -143,10 +149,14 @@ def digest(*values: Any) -> str:
     return found.hexdigest()
 
 
-def named_backbone(name: str, *, last_stride: int, seed: int) -> tuple[nn.Module, int]:
-    """The tiny backbone, another one under each name."""
-    trunk, width = build_tiny_backbone(name, last_stride=last_stride, seed=seed)
-    return (trunk if name == "resnet18" else nn.Sequential(trunk, nn.Softsign())), width
+def named_backbone(name: str, *, last_stride: int, seed: int, size: Any, **how: float) -> Trunk:
+    """The tiny backbone, another one under each name and with each change of it; one has stages."""
+    trunk = build_tiny_backbone(name, last_stride=last_stride, seed=seed)
+    if name == "resnet34":
+        stages = OrderedDict(layer1=trunk.network, layer2=nn.Sequential(nn.BatchNorm2d(trunk.width)))
+        return Trunk(nn.Sequential(stages), trunk.width)
+    changes = [nn.Softsign() for value in how.values() if value]
+    return trunk if not changes else Trunk(nn.Sequential(trunk.network, *changes), trunk.width)
 
 
 @torch.no_grad()
