@@ -9,6 +9,7 @@ from typing import Any
 
 from reid_data.claims import only_writer
 from reid_data.compose.views import content_digest, read_over
+from reid_data.costs import add_costs
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Unreadable
 from reid_data.errors import InputError
@@ -79,7 +80,7 @@ def test(
         newest = read_result(run_folder) or result
         metrics = {**newest.metrics, dataset.name: ranking.metrics()}
         newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
-        runs.add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
+        add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
         write_result(run_folder, newest)
     return newest
 
