@@ -64,7 +64,7 @@ TESTS = {
 
 LIBRARIES = """
 pytest hypothesis numpy cv2 PIL.Image scipy.io scipy.ndimage scipy.sparse scipy.stats torch torchvision albumentations
-safetensors.torch click jinja2 filelock platformdirs sklearn.linear_model timm segment_anything
+safetensors.torch click jinja2 platformdirs sklearn.linear_model timm segment_anything
 """
 """Imported once, before the first fork."""
 

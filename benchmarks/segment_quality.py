@@ -74,7 +74,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="comma-separated rows")
     parser.add_argument("--rounds", type=int, default=5, help="of the speed; median (least to most)")
     parser.add_argument("--weights", default="", help="a further weights file to judge")
-    parser.add_argument("--sam-weights", default="", help="a published SAM file: adds a row (a GPU is wanted)")
+    parser.add_argument(
+        "--sam-weights", default="", help="a published SAM file: adds a row (for all but vit_t a GPU is wanted)"
+    )
     arguments = parser.parse_args()
     crops, empty = heldout_crops(arguments.pennfudan), empty_crops(arguments.pennfudan)
     wanted = [name for name in arguments.only.split(",") if name]

@@ -22,9 +22,10 @@ import torch
 from reid_data.images import encode_jpeg
 from reid_data.parallel import default_workers
 from reid_data.records import Record
+from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.network import load_weights, predict
 from reid_data.segment.small_net import SmallSegmenter
-from reid_data.segment.survey import batches_of, masked_batches
+from reid_data.segment.survey import masked_map
 from reid_data.synth.generate import sample
 
 DRAWN = 64
@@ -53,13 +54,17 @@ class Forgetful(SmallSegmenter):
 def first_and_rest(records: list[Record], workers: int, call: int) -> tuple[float, float]:
     """Seconds until every process is surely at work, and images per second from then on."""
     segmenter = Forgetful(device="cpu", call=call)
-    batches = batches_of(records, segmenter)
-    skipped = min(2 * workers, len(batches) // 2)
+    skipped = min(2 * workers * segmenter.batch, len(records) // 2)
     began = warm = time.perf_counter()
-    for number, _ in enumerate(masked_batches(len, batches, segmenter, workers), 1):
+    for number, _ in enumerate(masked_map(shapes, records, segmenter, workers), 1):
         if number == skipped:
             warm = time.perf_counter()
-    return warm - began, sum(map(len, batches[skipped:])) / (time.perf_counter() - warm)
+    return warm - began, (len(records) - skipped) / (time.perf_counter() - warm)
+
+
+def shapes(found: Sequence[Masked | Unusable]) -> list[tuple[int, ...]]:
+    """The least that can be said of masks."""
+    return [one.alpha.shape if isinstance(one, Masked) else () for one in found]
 
 
 def threads(images: np.ndarray, number: int) -> float:

@@ -7,23 +7,26 @@ process at each of them in turn (set REID_FAILPOINT=N: the process kills itself 
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import filelock
 import platformdirs
 
 from reid_data.errors import EnvironmentFault
 from reid_data.errors import printable as printable
+from reid_data.hosts import running_since, this_host
 
 TEMPORARY_PREFIX = ".tmp-"
-ABANDONED_SECONDS = 3600
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + r"(?P<host>.+)-(?P<pid>\d+)-[0-9a-f]{16}", re.ASCII)
+ABANDONED_SECONDS = {True: 3600, False: 86400}
+"""After how long without a write a half-written file counts as left by a killed run: one of this host, one of another."""
 AnyPath = str | os.PathLike[str]
 """A path as people give it: the public functions take text, too."""
 
@@ -42,8 +45,8 @@ def failpoint() -> None:
 
 
 def temporary_path(target: Path) -> Path:
-    """A name beside `target` that no reader takes for data and that no other thread or process uses."""
-    return target.parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{threading.get_ident()}"
+    """A new name beside `target` that no reader takes for data and that no other thread, process or host uses."""
+    return target.parent / f"{TEMPORARY_PREFIX}{this_host()}-{os.getpid()}-{secrets.token_hex(8)}"
 
 
 @contextmanager
@@ -87,19 +90,11 @@ def write_json(target: str | os.PathLike[str], value: Any) -> None:
 
 
 def sweep_temporary(folder: Path) -> int:
-    """Remove what a killed run left half-written below `folder`; the number of files removed."""
-    removed = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.startswith(TEMPORARY_PREFIX):
-                os.unlink(os.path.join(parent, name))
-                removed += 1
-    return removed
+    """Remove what killed runs left half-written below `folder`; the number of files removed.
 
-
-def sweep_abandoned(folder: Path) -> int:
-    """As `sweep_temporary` in a folder that others write to meanwhile: what is younger than an hour and was begun by a process
-    that runs here stays."""
+    Others may write there meanwhile: what a process that runs here has touched within an hour stays, and what another host
+    has touched within a day.
+    """
     removed = 0
     for parent, _, names in os.walk(folder):
         for name in names:
@@ -111,13 +106,15 @@ def sweep_abandoned(folder: Path) -> int:
 
 
 def _is_abandoned(path: Path) -> bool:
-    pid = path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
+    made = _TEMPORARY.fullmatch(path.name)
+    if made is None:
+        return True  # by a version of this tool that shared nothing
+    ours = made["host"] == this_host()
+    if ours and running_since(int(made["pid"])) is None:
+        return True
     try:
-        os.kill(int(pid), 0)
-        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS
-    except PermissionError:
-        return False  # it runs, as somebody else's
-    except (ValueError, OverflowError, OSError):
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS[ours]
+    except FileNotFoundError:
         return True
 
 
@@ -140,7 +137,7 @@ def settings_digest(settings: Any) -> str:
 def cache_folder(*parts: str) -> Path:
     """The folder `parts` below REID_CACHE, else below the platform's cache folder; created if missing."""
     root = os.environ.get("REID_CACHE") or platformdirs.user_cache_dir("reid", appauthor=False)
-    return make_folder(Path(root, *parts))
+    return make_folder(Path(root, *parts).absolute())
 
 
 def make_folder(path: Path) -> Path:
@@ -207,25 +204,3 @@ def require_space(folder: Path, num_bytes: int) -> None:
             f"not enough space for '{printable(folder)}': about {num_bytes / 1e6:.0f} MB needed, {free / 1e6:.0f} MB free. "
             "Free some, or write elsewhere with --data-root or --out."
         )
-
-
-@contextmanager
-def only_writer(folder: Path) -> Iterator[None]:
-    """Hold the output `folder` against a second process that would write it; raises when one already does, or where a link in
-    it leads out of it (`refuse_links`).
-
-    The lock file lives in the cache, not in the output, so that outputs stay byte-identical.
-    """
-    name = sha256_bytes(os.fsencode(folder.resolve()))[:24]
-    lock = filelock.FileLock(cache_folder("locks") / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise EnvironmentFault(
-            f"another process is writing '{printable(folder)}'. Wait for it, or choose another folder."
-        ) from error
-    try:
-        refuse_links(folder)
-        yield
-    finally:
-        lock.release()

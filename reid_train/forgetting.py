@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reid_data.claims import only_writer
 from reid_data.errors import InputError
-from reid_data.files import only_writer, write_atomic
+from reid_data.files import write_atomic
 from reid_train.adaptation.diagnostics import DIAGNOSTICS_FILE
 from reid_train.adaptation.labels import LABELS_FILE
 from reid_train.evaluation.per_query import PER_QUERY_FILE

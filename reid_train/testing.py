@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from reid_data.claims import only_writer
 from reid_data.compose.views import content_digest, read_over
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Unreadable
 from reid_data.errors import InputError
-from reid_data.files import AnyPath, make_folder, only_writer, printable, write_json
+from reid_data.files import AnyPath, make_folder, printable, write_json
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, matte_row
 from reid_train.evaluation.metrics import RankingResult

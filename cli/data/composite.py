@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     help="How people are cut out: small, small-synth, grabcut, sam or precomputed.",
 )
 @click.option("--weights", default="", metavar="FILE", help="Another network for small: from train-segmenter.")
-@click.option("--sam-model", default="vit_h", show_default=True, help="vit_b, vit_l or vit_h.")
+@click.option("--sam-model", default="vit_h", show_default=True, help="vit_t (MobileSAM), vit_b, vit_l or vit_h.")
 @click.option("--sam-weights", default="", metavar="FILE", envvar="REID_SAM_WEIGHTS", help="SAM's published file.")
 @device_option
 @click.option("--min-quality", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Gate on masks.")

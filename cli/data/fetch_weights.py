@@ -8,7 +8,7 @@ from ..terminal import Progress, show
 @click.command("fetch-weights")
 @click.argument("model", default="vit_h")
 def fetch_weights(model: str) -> None:
-    """Fetch Segment Anything's published weights (0.4 GB vit_b, 1.2 GB vit_l, 2.6 GB vit_h) into the cache.
+    """Fetch Segment Anything's published weights (40 MB vit_t, 0.4 GB vit_b, 1.2 GB vit_l, 2.6 GB vit_h) into the cache.
 
     The only command of reid-data that uses the network. The file is kept only if its sha256 is the published one.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "--segmenter", default="small", show_default=True, help="small, small-synth, sam, grabcut or precomputed."
 )
 @click.option("--weights", default="", metavar="FILE", help="Another network for small: from train-segmenter.")
-@click.option("--sam-model", default="vit_h", show_default=True, help="vit_b, vit_l or vit_h.")
+@click.option("--sam-model", default="vit_h", show_default=True, help="vit_t (MobileSAM), vit_b, vit_l or vit_h.")
 @click.option("--sam-weights", default="", metavar="FILE", envvar="REID_SAM_WEIGHTS", help="SAM's published file.")
 @device_option
 @click.option("--flip", is_flag=True, help="small: average with the mirrored picture; a little better, twice the time.")

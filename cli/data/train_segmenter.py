@@ -110,9 +110,10 @@ def _refuse_foreign_file(out: Path) -> None:
     from reid_data.segment.network import load_weights
 
     make_folder(out.parent)
+    probe = temporary_path(out)
     try:
-        temporary_path(out).touch()
-        temporary_path(out).unlink()
+        probe.touch()
+        probe.unlink()
     except OSError as error:
         raise EnvironmentFault(f"cannot write '{printable(out)}': {error.strerror}.") from error
     if out.exists():

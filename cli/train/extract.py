@@ -56,8 +56,9 @@ def extract(
       reid-train extract base market --out market.npz
       reid-train extract base ./my-photos --out mine.safetensors
     """
+    from reid_data.claims import only_writer
     from reid_data.datasets.pictures import load_pictures
-    from reid_data.files import make_folder, only_writer
+    from reid_data.files import make_folder
     from reid_train.deploy.sources import open_source
     from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays

@@ -92,7 +92,7 @@ def build_composite(
         jobs = [(task, chosen_plate(task, sides)) for task in tasks[done:]]
         for folder in SPLIT_FOLDERS.values():
             make_folder(out / folder)
-        for row in ordered_map(Composer(segmenter, settings.steps, out), jobs, workers):
+        for row in ordered_map(Composer(segmenter, settings.steps, out), jobs, workers, lost=_lost):
             output.append(row)
             done += 1
             progress("composites", done, len(tasks))
@@ -189,6 +189,10 @@ class Composer:
             return image_row(replace(task, status="failed", reason=str(error)))
         write_atomic(self.out / task.name, data)
         return image_row(task, chosen, sha256_bytes(data)) | judged
+
+
+def _lost(job: tuple[Task, Plate | None], reason: str) -> Row:
+    return image_row(replace(job[0], status="failed", reason=reason))
 
 
 def compose_task(task: Task, chosen: Plate, cache: MaskCache, steps: Steps) -> tuple[bytes, Row]:

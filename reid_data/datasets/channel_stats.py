@@ -89,8 +89,9 @@ def channel_stats(
     """
     rows: list[IntegerSums] = []
     failed: list[tuple[str, str]] = []
+    jobs = ((record, size) for record in records)
     for done, (record, sums) in enumerate(
-        zip(records, ordered_map(_record_sums, ((record, size) for record in records), workers, chunk=64)), 1
+        zip(records, ordered_map(_record_sums, jobs, workers, chunk=64, lost=lambda _, reason: reason)), 1
     ):
         if isinstance(sums, str):
             failed.append((record.name, sums))

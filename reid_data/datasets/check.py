@@ -48,7 +48,8 @@ def check(
     """Look at every image of a set. Returns the findings, faults first, and every unreadable image with its reason."""
     records = dataset.records
     looks: list[Look] = []
-    for done, look in enumerate(ordered_map(look_at, records, workers, chunk=64), 1):
+    found = ordered_map(look_at, records, workers, chunk=64, lost=lambda _, reason: Look(reason))
+    for done, look in enumerate(found, 1):
         looks.append(look)
         if progress is not None:
             progress(done, len(records))

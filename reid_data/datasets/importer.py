@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from reid_data.claims import only_writer
 from reid_data.datasets import load_dataset
 from reid_data.datasets.card import write_card
 from reid_data.datasets.folder import number_names, number_people, read_csv
@@ -19,7 +20,7 @@ from reid_data.datasets.naming import split_name
 from reid_data.datasets.spec import DatasetSpec
 from reid_data.datasets.unpack import MAX_FILE_BYTES, is_archive, unpack
 from reid_data.errors import EnvironmentFault, InputError, UsageError
-from reid_data.files import TEMPORARY_PREFIX, make_folder, only_writer, printable, remove_tree, write_atomic
+from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, remove_tree, write_atomic
 from reid_data.records import DISTRACTOR_PID, JUNK_PID, SPLIT_FOLDERS, SPLITS, Card, ReidDataset
 
 SPLIT_MODES = ("auto", "cameras", *SPLITS)

@@ -24,7 +24,7 @@ from reid_data.records import Record, matte_text
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import VERSIONS as PERSON_VERSIONS
-from reid_data.segment.survey import batches_of, masked_batches
+from reid_data.segment.survey import masked_map
 from reid_data.written.table import TableOutput
 
 VERSIONS = {"cut-out": 2}  # cut_out: 1 was the photograph under the mask
@@ -129,11 +129,8 @@ def _refuse_same_names(records: Sequence[Record]) -> None:
 def _rows(
     records: Sequence[Record], out: Path, segmenter: Segmenter, settings: ExportSettings, workers: int
 ) -> Iterator[dict[str, Any]]:
-    batches = batches_of(records, segmenter)
-    workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
     write = partial(_write_batch, segmenter if settings.mirror else None, settings, out)
-    for part in masked_batches(write, batches, segmenter, workers):
-        yield from part
+    return masked_map(write, records, segmenter, workers)
 
 
 def _write_batch(

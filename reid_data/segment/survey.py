@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from reid_data.masks import thumbnail
-from reid_data.parallel import ordered_map
+from reid_data.parallel import batched_map, runs_here
 from reid_data.records import Record
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import MaskCache, Masked, Unusable
@@ -55,38 +55,38 @@ def map_masked(
     progress: Progress | None = None,
 ) -> Iterator[Result | Unusable]:
     """Yield `function(Masked)` of each record in order; `function` travels by name or as a partial of such a one."""
-    batches = batches_of(records, segmenter)
-    workers = min(workers, segmenter.max_workers or workers, max(1, len(batches)))
-    done = 0
-    for results in masked_batches(partial(_apply, function), batches, segmenter, workers):
-        yield from results
-        done += len(results)
+    found = masked_map(partial(_apply, function), records, segmenter, workers)
+    for done, result in enumerate(found, 1):
+        yield result
         if progress is not None:
             progress(done, len(records))
 
 
-def batches_of(records: Sequence[Record], segmenter: Segmenter) -> list[Sequence[Record]]:
-    """The records in lists of the segmenter's `batch`."""
-    return [records[start : start + segmenter.batch] for start in range(0, len(records), segmenter.batch)]
-
-
-def masked_batches(
-    function: Callable[[list[Masked | Unusable]], Result],
-    batches: Sequence[Sequence[Record]],
+def masked_map(
+    function: Callable[[Sequence[Masked | Unusable]], list[Result]],
+    records: Sequence[Record],
     segmenter: Segmenter,
     workers: int,
 ) -> Iterator[Result]:
-    """Yield `function` of each batch with its masks, in order.
+    """Yield the results of the records, in order; `function` gets them in lists of the segmenter's `batch`, with their masks.
 
     One worker, or none, is this process, with reading and writing in threads beside the segmenter; several are processes.
     """
-    if workers <= 1:
-        yield from map(function, MaskCache(segmenter).masked_ahead(batches))
+    batch = segmenter.batch
+    workers = min(workers, segmenter.max_workers or workers, max(1, -(-len(records) // batch)))
+    if runs_here(workers):
+        batches = (records[start : start + batch] for start in range(0, len(records), batch))
+        for found in MaskCache(segmenter).masked_ahead(batches):
+            yield from function(found)
         return
-    yield from ordered_map(_Masker(function, segmenter), batches, workers, chunk=1)
+
+    def lost(record: Record, reason: str) -> Result:
+        return function([Unusable(record, reason)])[0]
+
+    yield from batched_map(_Masker(function, segmenter), records, workers, batch=batch, lost=lost)
 
 
-def _apply(function: Callable[[Masked], Result], found: list[Masked | Unusable]) -> list[Result | Unusable]:
+def _apply(function: Callable[[Masked], Result], found: Sequence[Masked | Unusable]) -> list[Result | Unusable]:
     return [one if isinstance(one, Unusable) else function(one) for one in found]
 
 
@@ -94,7 +94,7 @@ def _apply(function: Callable[[Masked], Result], found: list[Masked | Unusable])
 class _Masker(Generic[Result]):
     """`function` of a batch of records with their masks."""
 
-    function: Callable[[list[Masked | Unusable]], Result]
+    function: Callable[[Sequence[Masked | Unusable]], list[Result]]
     segmenter: Segmenter
 
     @cached_property
@@ -102,5 +102,5 @@ class _Masker(Generic[Result]):
         """The masks."""
         return MaskCache(self.segmenter)
 
-    def __call__(self, records: Sequence[Record]) -> Result:
+    def __call__(self, records: Sequence[Record]) -> list[Result]:
         return self.function(self.cache.masked(records))

@@ -18,9 +18,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from reid_data.claims import only_writer
 from reid_data.devices import choose_device
 from reid_data.errors import EnvironmentFault, UsageError
-from reid_data.files import make_folder, only_writer, printable, sweep_temporary, write_atomic
+from reid_data.files import make_folder, printable, sweep_temporary, write_atomic
 from reid_data.manifest import Form, differences, raised
 from reid_data.parallel import ordered_map
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input

@@ -4,7 +4,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from reid_data.files import only_writer, require_space
+from reid_data.claims import only_writer
+from reid_data.files import require_space
 
 
 class Claim:

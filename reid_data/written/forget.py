@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from reid_data.claims import only_writer
 from reid_data.datasets.card import CARD_FILE, card_from_document
 from reid_data.errors import InputError
-from reid_data.files import only_writer, printable, sweep_temporary, write_atomic, write_json
+from reid_data.files import printable, sweep_temporary, write_atomic, write_json
 from reid_data.manifest import Row, start_manifest
 from reid_data.records import SPLITS, ReidDataset, count_split
 from reid_data.written.lineage import Names, WrittenSet, chosen_space, follow, names_of, read_written, sets_in, spaces

@@ -155,7 +155,7 @@ def clear_output(root: Path) -> None:
         (root / name).unlink(missing_ok=True)
     for folder in SPLIT_FOLDERS.values():
         for name in os.listdir(root / folder) if (root / folder).is_dir() else ():
-            if name.endswith(WRITTEN) or name.startswith(TEMPORARY_PREFIX):
+            if name.endswith(WRITTEN):
                 os.unlink(root / folder / name)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reid_data.errors import EnvironmentFault
-from reid_data.files import cache_folder, printable, remove_tree, sha256_file, sweep_abandoned, write_atomic
+from reid_data.files import cache_folder, printable, remove_tree, sha256_file, sweep_temporary, write_atomic
 from reid_data.manifest import MASK_TABLE
 from reid_data.written.lineage import Names
 
@@ -36,7 +36,7 @@ def clear_cache(hashes: set[str]) -> int:
         if any(sha.encode() in data for sha in hashes):
             path.unlink(missing_ok=True)
     for kind in (*KEYED_BY_PICTURE, *KEYED_BY_SET, "digests"):
-        sweep_abandoned(cache_folder(kind))
+        sweep_temporary(cache_folder(kind))
     found = kept_by_set()
     for path in found:
         remove_tree(path) if path.is_dir() else path.unlink(missing_ok=True)

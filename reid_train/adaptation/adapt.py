@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from reid_data.claims import only_writer
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
 from reid_data.files import (
     AnyPath,
     make_folder,
-    only_writer,
     printable,
     require_space,
     settings_digest,

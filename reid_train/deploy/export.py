@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from reid_data.claims import only_writer
 from reid_data.compose.views import read_over
 from reid_data.datasets import load_dataset
 from reid_data.decode import decoded
 from reid_data.errors import EnvironmentFault, InputError, UsageError, unknown_name
-from reid_data.files import AnyPath, make_folder, only_writer, printable, replacing
+from reid_data.files import AnyPath, make_folder, printable, replacing
 from reid_data.images import resize
 from reid_data.parallel import default_workers
 from reid_data.records import Record, ReidDataset

@@ -1,10 +1,12 @@
 """Features kept by what they are a function of, in parts, so that a stopped extraction goes on and a second one is free.
 
 A folder `features/<key>` below the cache holds one file per part of PART images. The oldest folders go when all of them
-together pass LIMIT bytes.
+together pass LIMIT bytes; none that was used within the last hour, as another process or machine may be at it.
 """
 
+import os
 import shutil
+import time
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ from reid_data.files import cache_folder, make_folder, settings_digest, writing
 
 PART = 4096
 LIMIT = 8_000_000_000
+IN_USE_SECONDS = 3600
 
 
 class Part(NamedTuple):
@@ -30,6 +33,7 @@ class FeatureCache:
 
     def __init__(self, key: Any) -> None:
         self.folder = cache_folder("features") / settings_digest(key)[:40]
+        self._mark_used()
 
     def read(self, number: int, width: int) -> Part | None:
         """Part `number` with features of this width; None if it is absent or damaged."""
@@ -52,23 +56,31 @@ class FeatureCache:
 
     def finish(self) -> None:
         """Mark this folder as used now, and remove the least recently used ones above the limit."""
-        if self.folder.is_dir():
-            self.folder.touch()
+        if self._mark_used():
             prune(self.folder.parent, LIMIT, keep=self.folder)
+
+    def _mark_used(self) -> bool:
+        """Whether the folder is there; if so, used now."""
+        try:
+            os.utime(self.folder)
+        except FileNotFoundError:
+            return False
+        return True
 
     def _path(self, number: int) -> Path:
         return self.folder / f"part-{number:06d}.npz"
 
 
 def prune(place: Path, limit: int, *, keep: Path) -> None:
-    """Remove the least recently used folders of `place` until all together have at most `limit` bytes; never `keep`."""
+    """Remove the least recently used folders of `place` until all together have at most `limit` bytes; never `keep`, nor what was
+    used within the last hour."""
     found = sorted(
         (folder for folder in place.iterdir() if folder.is_dir()), key=lambda folder: folder.stat().st_mtime_ns
     )
     sizes = {folder: sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) for folder in found}
     total = sum(sizes.values())
     for folder in found:
-        if total <= limit:
+        if total <= limit or time.time() - folder.stat().st_mtime < IN_USE_SECONDS:
             return
         if folder != keep:
             shutil.rmtree(folder, ignore_errors=True)

@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from reid_data.claims import is_claimed
 from reid_data.errors import EnvironmentFault
-from reid_data.files import make_folder, only_writer
+from reid_data.files import make_folder
 from reid_data.parallel import default_workers
 from reid_train.matrix.cells import Cell, Column, Machine, Work
 from reid_train.matrix.command import fit_command
@@ -147,12 +148,8 @@ def _short(line: str) -> str:
 def _wait_for_orphan(folder: Path) -> None:
     """Wait a little for the child of a killed runner, which ends as soon as it notices."""
     until = time.monotonic() + ORPHAN_SECONDS
-    while time.monotonic() < until:
-        try:
-            with only_writer(folder):
-                return
-        except EnvironmentFault:
-            time.sleep(0.2)
+    while is_claimed(folder) and time.monotonic() < until:
+        time.sleep(0.2)
 
 
 def _failure(code: int, lines: Sequence[str]) -> Failure:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from reid_data.claims import only_writer
 from reid_data.errors import InputError
-from reid_data.files import AnyPath, make_folder, only_writer
+from reid_data.files import AnyPath, make_folder
 from reid_train.matrix.cells import CELLS_FOLDER, Cell, Column, Machine, Work, prepare
 from reid_train.matrix.document import make_document, num_failed
 from reid_train.matrix.failures import Failures, read_failures

@@ -6,8 +6,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, Protocol
 
+from reid_data.claims import only_writer
 from reid_data.errors import InputError
-from reid_data.files import make_folder, only_writer, write_atomic, write_json
+from reid_data.files import make_folder, write_atomic, write_json
 from reid_data.records import ReidDataset
 from reid_train.adaptation.rounds import Collapse
 from reid_train.evaluation.compare import Outcome, compare, read_outcome

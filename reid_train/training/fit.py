@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from reid_data.files import AnyPath, make_folder, only_writer, printable, require_space, sweep_temporary
+from reid_data.claims import only_writer
+from reid_data.files import AnyPath, make_folder, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
 from reid_train.arithmetic import Arithmetic, resolve_amp
@@ -45,11 +46,13 @@ def fit(
     workers: int | None = None,
     progress: Progress | None = None,
     data_root: AnyPath | None = None,
+    allow_partial: bool = False,
 ) -> RunResult:
     """Train on the train splits of `datasets`; continue an interrupted run, return at once from a finished one.
 
     `device`: auto, cpu, cuda or cuda:N. `workers`: processes that decode (and, on CUDA, augment); they change no result.
-    `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. Raises ReidError: weights that are missing,
+    `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. `allow_partial`: a weight file may fill a part of
+    the backbone. Raises ReidError: weights that are missing,
     settings that do not fit the data or the run that is already in `run_folder`, a loss that is not finite.
     """
     run_folder, data_root = Path(run_folder), None if data_root is None else Path(data_root)
@@ -66,7 +69,7 @@ def fit(
         if (done := runs.finished(run_folder, identity.train_key)) is not None:
             logger.info("the training of %s is done already", printable(run_folder))
             return done
-        training = _make_training(inputs, identity, run_folder, place, workers)
+        training = _make_training(inputs, identity, run_folder, place, workers, allow_partial)
         if training.resume() == 0:
             start_classifier(settings, training.learner.net, training.images, training.arithmetic, workers)
         training.run(workers, progress)
@@ -93,7 +96,7 @@ def _remark(settings: TrainSettings) -> None:
 
 
 def _make_training(
-    inputs: Inputs, identity: RunIdentity, run_folder: Path, place: torch.device, workers: int
+    inputs: Inputs, identity: RunIdentity, run_folder: Path, place: torch.device, workers: int, allow_partial: bool
 ) -> Training:
     """Images, network, what it learns by, batches and values: every component, in the order in which they are made."""
     settings = inputs.settings
@@ -102,7 +105,7 @@ def _make_training(
     net = make_net(settings, len(images.classes))
     require_space(run_folder, 8 * sum(tensor.nbytes for tensor in net.state_dict().values()))
     if inputs.weights is not None:
-        load_start(net, inputs.weights)
+        load_start(net, inputs.weights, allow_partial=allow_partial)
     arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
     learner = make_learner(settings, net.to(place), arithmetic)
     batches = make_batches(settings, images, arithmetic)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reid_data.errors import EnvironmentFault
-from reid_data.parallel import deaf_children, ordered_map, undisturbed
+from reid_data.parallel import batched_map, deaf_children, ordered_map, runs_here, undisturbed, using
 
 
 def square(number: int) -> int:
@@ -82,6 +82,41 @@ def test_items_are_not_read_far_ahead():
     next(results)
     assert len(taken) <= 2 * (4 * 2 + 1)
     results.close()
+
+
+def sizes(part: list[int]) -> list[tuple[int, int]]:
+    """Each item with the number of those it came with."""
+    return [(number, len(part)) for number in part]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_a_function_of_lists_gets_the_same_lists_everywhere(workers):
+    assert list(batched_map(sizes, range(10), workers, batch=4)) == [(n, 4 if n < 8 else 2) for n in range(10)]
+
+
+class Elsewhere:
+    """An engine that does the last first, and loses what is divisible by seven."""
+
+    here = False
+
+    def map(self, function, items, workers, *, chunk, lost):
+        """See `Engine`."""
+        items = list(items)
+        parts = [items[start : start + chunk] for start in range(0, len(items), chunk)]
+        for part in [function(part) for part in parts[::-1]][::-1]:
+            yield from (lost(one, "gone") if lost and one in (0, 7) else one for one in part)
+
+
+def test_another_engine_runs_what_is_begun_in_its_block():
+    wanted = [n * n for n in range(10)]
+    with using(Elsewhere()):
+        assert not runs_here(1)
+        assert list(ordered_map(square, range(10), 1, chunk=3)) == wanted
+        assert list(ordered_map(square, range(2), 0, lost=lambda item, reason: (item, reason))) == [(0, "gone"), 1]
+        assert list(batched_map(sizes, range(5), 1, batch=4)) == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 1)]
+    assert runs_here(1)
+    assert not runs_here(2)
+    assert list(ordered_map(square, range(10), 1)) == wanted
 
 
 @pytest.mark.parametrize("workers", [1, 2])

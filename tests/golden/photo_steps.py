@@ -30,7 +30,8 @@ from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.central import central_person
 from reid_data.segment.grabcut import GrabCutSegmenter
-from reid_data.segment.sam import Candidates, choose, enlarge_all, make_prompts
+from reid_data.segment.prompts import Prompts
+from reid_data.segment.sam import enlarge_all, fuse, mobile_sam
 from reid_data.segment.silhouette import draw_silhouette
 from reid_data.segment.small_net import SmallSegmenter, enlarge, reduce
 from reid_data.segment.survey import MaskInfo
@@ -100,16 +101,15 @@ def small_network(folder: Path) -> Any:
 
 
 def sam(folder: Path) -> Any:
-    """Without its network: how pictures are enlarged and prompted, and which mask is chosen."""
-    import torch
-
-    canvas, sizes = enlarge_all([photograph(0), photograph(1, (160, 70))], 96)
-    points, boxes = make_prompts(sizes, torch.device("cpu"))
-    chances = np.stack([alpha(0), np.roll(alpha(1), 9, 1), np.where(np.arange(64)[:, None] < 20, alpha(2), 0)])
-    opinions = [None, alpha(2, (128, 64)), np.roll(alpha(1, (128, 64)), 18, 1)]
-    orders = [np.array(order, np.float32) for order in ([0.5, 0.5, 0.5], [0.2, 0.9, 0.6], [0.2, 0.3, 1.0])]
-    chosen = [choose(Candidates(chances, ious), opinion) for ious in orders for opinion in opinions]
-    return [canvas, sizes, points.numpy(), boxes.numpy(), chosen]
+    """Without its network: how pictures are enlarged, what is asked, and how the answer is fused."""
+    made = mobile_sam()
+    canvas, sizes = enlarge_all(made, [photograph(0), photograph(2)])
+    other, other_sizes = enlarge_all(made, [photograph(1, (160, 70))])
+    prompts = Prompts.of([alpha(seed, (128, 64)) for seed in SEEDS])
+    fused = fuse(np.linspace(-9, 9, 64 * 32, dtype=np.float32).reshape(64, 32), alpha(0))
+    masks = prompts.mask([(32, 16), (30, 14), (32, 15)], 32, 16)[:, 0]
+    asked = [prompts.points.round(4), prompts.labels, prompts.boxes.round(4), sizes, other_sizes]
+    return Near((*canvas, *other, *masks, fused), also=asked)
 
 
 def filled_rows(folder: Path) -> Any:

@@ -11,6 +11,7 @@ from reid_cli.data import app as data
 from reid_cli.train import app as train
 
 from reid_data.files import cache_folder
+from reid_data.hosts import this_host
 from reid_train.features.files import read_npz
 from reid_train.forgetting import STALE
 from reid_train.model import reid_net
@@ -126,8 +127,8 @@ def test_no_byte_tells_of_the_person(place: Path) -> None:
     ):
         assert part in everywhere, part
     dead, mine = (
-        cache_folder("plates", "key", "ab") / ".tmp-99999999-1",
-        cache_folder("plates", "key") / f".tmp-{os.getpid()}-1",
+        cache_folder("plates", "key", "ab") / f".tmp-{this_host()}-99999999-{0:016x}",
+        cache_folder("plates", "key") / f".tmp-{this_host()}-{os.getpid()}-{0:016x}",
     )
     for half in (dead, mine):
         half.write_bytes(b"half a plate")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reid_data import files
+from reid_data import claims, files
 from reid_data.compose.build import Built, build_composite
 from reid_data.compose.recipe import PlanSettings
 from reid_data.compose.settings import CompositeSettings, limit_records, load_source, outlook
@@ -192,7 +192,7 @@ def test_the_output_may_not_overlap_with_a_source(fg: ReidDataset, bg: ReidDatas
 
 
 def test_two_processes_do_not_write_one_set(fg: ReidDataset, bg: ReidDataset, tmp_path: Path) -> None:
-    with files.only_writer(tmp_path / "out"), pytest.raises(EnvironmentFault, match="another process"):
+    with claims.only_writer(tmp_path / "out"), pytest.raises(EnvironmentFault, match="another process"):
         build(fg, bg, tmp_path / "out")
 
 

@@ -1,7 +1,8 @@
-"""SAM with a two-block random network: batching against the package's own predictor, choice of masks, checked weights."""
+"""SAM with small random networks: batching against the package's own predictor, prompts, fusion, checked weights."""
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import partial
 from http.client import BadStatusLine
 from pathlib import Path
@@ -18,7 +19,10 @@ from reid_data.files import sha256_file
 from reid_data.masks import iou
 from reid_data.records import Record
 from reid_data.segment import sam as sam_module
-from reid_data.segment import sam_weights
+from reid_data.segment import sam_weights, tiny_vit
+from reid_data.segment.prompts import BACKGROUND, NOTHING, PERSON, Prompts
+from reid_data.segment.tiny_vit import TinyViT
+from tests.data.people import ellipse_mask, person_picture
 
 segment_anything = pytest.importorskip("segment_anything")
 SIDE = 128
@@ -60,6 +64,17 @@ def tiny_sam(seed: int = 0) -> torch.nn.Module:
     return sam.eval().requires_grad_(False)
 
 
+def tiny_mobile_sam() -> torch.nn.Module:
+    """MobileSAM's shapes with random weights."""
+    torch.manual_seed(0)
+    return sam_module.mobile_sam().eval().requires_grad_(False)
+
+
+def tiny_file(sha256: str) -> sam_weights.Published:
+    """What a published file would be called."""
+    return sam_weights.Published("tiny.pth", sam_weights.META, sha256, 1_000_000)
+
+
 @pytest.fixture
 def crops() -> list[np.ndarray]:
     rng = np.random.default_rng(3)
@@ -67,91 +82,175 @@ def crops() -> list[np.ndarray]:
     return [cv2.GaussianBlur(rng.integers(0, 256, (*size, 3), np.uint8), (0, 0), 3) for size in sizes]
 
 
-def test_batched_decoder_equals_the_packages_own_one_at_a_time(crops: list[np.ndarray]) -> None:
+@pytest.fixture
+def prompts(crops: list[np.ndarray]) -> Prompts:
+    """One for each crop, of people who stand elsewhere in each."""
+    people = [np.roll(ellipse_mask((128, 64)), 3 * number, 1).astype(np.float32) for number in range(len(crops))]
+    return Prompts.of(people)
+
+
+def test_batched_decoder_equals_the_packages_own_one_at_a_time(crops: list[np.ndarray], prompts: Prompts) -> None:
     sam = tiny_sam()
-    pixels, sizes = sam_module.enlarge_all(crops, SIDE)
+    pixels, sizes = sam_module.enlarge_all(sam, crops)
+    assert pixels.shape == (5, SIDE, SIDE, 3)
     x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
     embeddings = sam.image_encoder(sam_module.normalise(sam, x, sizes))
-    points, boxes = sam_module.make_prompts(sizes, torch.device("cpu"))
-    masks, ious = sam_module.decode(sam, embeddings, points, boxes)
-    assert masks.shape == (5, 3, SIDE // 4, SIDE // 4)
-    for row in range(len(crops)):
-        labels = torch.ones((1, points.shape[1]), dtype=torch.int64)
+    found = sam_module.decode(sam, embeddings, sizes, prompts)
+    assert found.shape == (5, SIDE // 4, SIDE // 4)
+    for row, (height, width) in enumerate(sizes):
+        frame = torch.tensor([width, height])
+        points = torch.from_numpy(prompts.points[row]) * frame
         sparse, dense = sam.prompt_encoder(
-            points=(points[row : row + 1], labels), boxes=boxes[row : row + 1], masks=None
+            points=(points[None], torch.from_numpy(prompts.labels[row])[None]),
+            boxes=(torch.from_numpy(prompts.boxes[row]) * frame.repeat(2))[None],
+            masks=torch.from_numpy(prompts[[row]].mask([(height // 4, width // 4)], SIDE // 4, SIDE // 4)),
         )
-        expected, expected_ious = sam.mask_decoder(
+        expected, _ = sam.mask_decoder(
             image_embeddings=embeddings[row : row + 1],
             image_pe=sam.prompt_encoder.get_dense_pe(),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
-            multimask_output=True,
+            multimask_output=False,
         )
-        torch.testing.assert_close(masks[row : row + 1], expected, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(ious[row : row + 1], expected_ious, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found[row], expected[0, 0], atol=1e-4, rtol=1e-4)
 
 
 def test_normalise_equals_the_packages_preprocess(crops: list[np.ndarray]) -> None:
     sam = tiny_sam()
-    pixels, sizes = sam_module.enlarge_all(crops[1:2], SIDE)
+    pixels, sizes = sam_module.enlarge_all(sam, crops[1:2])
     height, width = sizes[0]
     bare = torch.from_numpy(pixels[0, :height, :width]).permute(2, 0, 1).float()
     mine = sam_module.normalise(sam, torch.from_numpy(pixels).permute(0, 3, 1, 2).float(), sizes)
     torch.testing.assert_close(mine[0], sam.preprocess(bare))
 
 
-def test_candidates_do_not_depend_on_the_batch(crops: list[np.ndarray]) -> None:
-    sam = tiny_sam()
-    together = sam_module.find_candidates(sam, crops, batch=4)
-    alone = [sam_module.find_candidates(sam, [crop], batch=1)[0] for crop in crops]
-    for one, other, crop in zip(together, alone, crops, strict=True):
-        assert one.chances.shape == (3, *crop.shape[:2])
-        np.testing.assert_allclose(one.chances, other.chances, atol=1e-4)
-        np.testing.assert_allclose(one.ious, other.ious, atol=1e-4)
+@pytest.mark.parametrize("make", [tiny_sam, tiny_mobile_sam])
+def test_an_answer_does_not_depend_on_the_batch(
+    make: Callable[[], torch.nn.Module], crops: list[np.ndarray], prompts: Prompts
+) -> None:
+    sam = make()
+    alone = [sam_module.ask(sam, [crop], prompts[[row]])[0] for row, crop in enumerate(crops)]
+    for one, other in zip(alone, sam_module.ask(sam, crops, prompts), strict=True):
+        np.testing.assert_array_equal(one, other, "on the processor to the last bit")
+    for one, other, crop in zip(alone, sam_module.ask(sam, crops, prompts, batch=4), crops, strict=True):
+        assert one.shape == crop.shape[:2]
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
-def test_a_bright_half_of_the_logits_lands_on_that_half_of_the_crop() -> None:
+def test_a_bright_half_of_the_logits_lands_on_that_half_of_the_crop(prompts: Prompts) -> None:
     """Padding is cut off before enlarging: a plane that is positive left of the crop's middle gives a left half."""
-    sam = tiny_sam()
-
-    def decode(_sam: object, embeddings: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        plane = torch.full((1, 3, 32, 32), -8.0)
-        plane[..., :8] = 8  # the crop is 128 x 64 = 32 x 16 cells
-        return plane, torch.zeros(1, 3)
-
+    plane = torch.full((1, 32, 32), -8.0)
+    plane[..., :8] = 8  # the crop is 128 x 64 = 32 x 16 cells
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sam_module, "decode", decode)
-        chance = sam_module.find_candidates(sam, [np.zeros((256, 128, 3), np.uint8)])[0].chances[0]
-    assert chance.shape == (256, 128)
-    assert chance[:, :56].min() > 0.9
-    assert chance[:, 72:].max() < 0.1
+        patch.setattr(sam_module, "decode", lambda *_: plane)
+        logits = sam_module.ask(tiny_sam(), [np.zeros((256, 128, 3), np.uint8)], prompts[[0]])[0]
+    assert logits.shape == (256, 128)
+    assert logits[:, :56].min() > 4
+    assert logits[:, 72:].max() < -4
 
 
-def planes(*boxes: tuple[int, int, int, int]) -> np.ndarray:
-    found = np.zeros((3, 128, 64), np.float32)
-    for row, (top, bottom, left, right) in enumerate(boxes):
-        found[row, top:bottom, left:right] = 1
-    return found
+def test_the_mean_of_both_networks_decides() -> None:
+    sure, torn = np.float32(6), np.float32(0)
+    logits, chance = np.array([[sure, -sure, torn, sure]]), np.array([[0.5, 0.5, 0.9, 0.01]], np.float32)
+    fused = sam_module.fuse(logits, chance)
+    assert fused.dtype == np.float32
+    expected = [(6 / 1.5 + 0) / 2, -(6 / 1.5 + 0) / 2, np.log(0.9 / 0.1) / 2, (6 / 1.5 + np.log(0.01 / 0.99)) / 2]
+    np.testing.assert_allclose(np.log(fused / (1 - fused))[0], expected, rtol=1e-5)
 
 
-def test_choice_prefers_a_person_over_a_shirt_and_over_everything() -> None:
-    candidates = sam_module.Candidates(
-        planes((30, 60, 22, 42), (5, 123, 16, 48), (0, 128, 0, 64)), np.array([0.95, 0.85, 0.97], np.float32)
+def test_prompts_are_where_the_person_is() -> None:
+    person = np.zeros((128, 64), np.float32)
+    person[16:112, 24:40] = 0.9
+    prompts = Prompts.of([person])
+    left, top, right, bottom = prompts.boxes[0]
+    assert (left, top, right, bottom) == pytest.approx(
+        (24 / 64 - 0.02, 16 / 128 - 0.02, 40 / 64 + 0.02, 112 / 128 + 0.02)
     )
-    assert sam_module.choose(candidates, None) == 1
+    points = prompts.points[0] * [64, 128]
+    inside, outside = points[prompts.labels[0] == PERSON], points[prompts.labels[0] == BACKGROUND]
+    assert len(inside) == 3
+    assert len(outside) == 4
+    for (x, y), (start, stop) in zip(inside, ((16, 48), (48, 80), (80, 112)), strict=True):
+        assert 30 <= x <= 34, "the middle of the body"
+        assert start <= y <= stop
+    assert all(person[int(y), int(x)] == 0 for x, y in outside)
+    gaps = np.linalg.norm(outside[:, None] - outside[None], axis=2)[np.triu_indices(4, 1)]
+    assert gaps.min() > 20
 
 
-def test_choice_follows_the_small_network_between_equals() -> None:
-    candidates = sam_module.Candidates(
-        planes((5, 123, 16, 48), (5, 123, 10, 30), (0, 5, 0, 5)), np.array([0.9, 0.9, 0.9], np.float32)
-    )
-    assert sam_module.choose(candidates, None) == 0
-    assert sam_module.choose(candidates, candidates.chances[1]) == 1
+def test_points_that_do_not_exist_are_marked_as_none() -> None:
+    """A crop that is all person has no point off him; legs behind a rail leave a band empty."""
+    labels = Prompts.of([np.ones((128, 64), np.float32)]).labels[0]
+    assert list(labels) == [PERSON] * 3 + [NOTHING] * 4
+    cut = np.zeros((128, 64), np.float32)
+    cut[0:30, 20:40] = cut[100:128, 20:40] = 1
+    assert list(Prompts.of([cut]).labels[0][:3]) == [PERSON, NOTHING, PERSON]
 
 
-def test_choice_ignores_a_small_network_that_found_nobody() -> None:
-    candidates = sam_module.Candidates(planes((5, 123, 16, 48), (30, 60, 22, 42), (0, 5, 0, 5)), np.ones(3, np.float32))
-    assert sam_module.choose(candidates, np.zeros((128, 64), np.float32)) == 0
+def test_the_mask_as_a_prompt_is_padded_with_nobody() -> None:
+    person = np.full((128, 64), 0.5, np.float32)
+    plane = Prompts.of([np.maximum(person, 0.6)]).mask([(32, 16)], 32, 32)[0, 0]
+    assert plane.shape == (32, 32)
+    np.testing.assert_allclose(plane[:, :16], 4 * np.log(0.6 / 0.4), rtol=1e-4)
+    np.testing.assert_allclose(plane[:, 16:], 4 * np.log(0.01 / 0.99), rtol=1e-5)
+
+
+def test_where_the_small_network_sees_nobody_sam_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam_module, "load_sam", lambda *_: pytest.fail("it was loaded"))
+    grey = [np.full((96, 48, 3), 128, np.uint8)] * 2
+    alphas, qualities = sam_module.SamSegmenter("vit_t", "none.pt", "cpu").segment([], grey)
+    assert [alpha.shape for alpha in alphas] == [(96, 48)] * 2
+    assert not np.stack(alphas).any()
+    assert qualities == [0, 0]
+
+
+def test_tiny_vit_takes_any_size_and_has_the_published_names() -> None:
+    net = TinyViT().eval()
+    names = net.state_dict()
+    count = sum(tensor.numel() for tensor in net.parameters())
+    assert count == 6_065_532, "as in MobileSAM's file, its unused classifier included"
+    assert names["layers.2.blocks.5.attn.attention_biases"].shape == (5, 196)
+    assert names["layers.0.downsample.conv3.c.weight"].shape == (128, 128, 1, 1)
+    assert names["neck.3.bias"].shape == (256,)
+    with torch.inference_mode():
+        for height, width in ((128, 64), (48, 16), (512, 256)):
+            assert net(torch.zeros(2, 3, height, width)).shape == (2, 256, height // 16, width // 16)
+
+
+def test_a_window_sees_its_own_pixels_and_no_padding_outside_the_picture() -> None:
+    """Attention inside 7 x 7 windows, window by window, with zeros beyond the edge as TinyViT was trained with."""
+    torch.manual_seed(0)
+    block = tiny_vit._Block(8, 2, 7).eval()
+    with torch.no_grad():
+        block.attn.attention_biases.normal_()
+    x = torch.randn(1, 8, 10, 7)
+    padded = torch.zeros(1, 8, 14, 7)
+    padded[:, :, :10] = x
+    rows = [block.attn(padded[:, :, top : top + 7].flatten(2).transpose(1, 2)) for top in (0, 7)]
+    answer = torch.cat(rows, 1).transpose(1, 2).reshape(1, 8, 14, 7)[:, :, :10]
+    mixed = block.local_conv(x + answer)
+    expected = mixed + block.mlp(mixed.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_attention_adds_the_bias_of_the_distance() -> None:
+    torch.manual_seed(0)
+    attention = tiny_vit._Attention(8, 2, 2).eval()
+    with torch.no_grad():
+        attention.attention_biases.normal_()
+    x = torch.randn(1, 4, 8)
+    parts = attention.qkv(attention.norm(x)).reshape(4, 2, 3, 4)
+    places, found = [(0, 0), (0, 1), (1, 0), (1, 1)], torch.zeros(4, 2, 4)
+    for head in range(2):
+        for one, (row, column) in enumerate(places):
+            scores = [
+                float(parts[one, head, 0] @ parts[other, head, 1]) / 2
+                + float(attention.attention_biases[head, 2 * abs(row - y) + abs(column - x)])
+                for other, (y, x) in enumerate(places)
+            ]
+            weights = torch.softmax(torch.tensor(scores), 0)
+            found[one, head] = weights @ parts[:, head, 2]
+    torch.testing.assert_close(attention(x), attention.proj(found.reshape(1, 4, 8)))
 
 
 def test_missing_weights_name_command_and_alternative(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +258,7 @@ def test_missing_weights_name_command_and_alternative(tmp_path: object, monkeypa
     with pytest.raises(EnvironmentFault, match=r"fetch-weights vit_b.*--segmenter small") as caught:
         sam_weights.checked_weights("vit_b", "")
     assert caught.value.exit_code == 4
-    with pytest.raises(UsageError, match="vit_b, vit_h, vit_l"):
+    with pytest.raises(UsageError, match="vit_b, vit_h, vit_l, vit_t"):
         sam_weights.checked_weights("vit_x", "")
 
 
@@ -174,11 +273,11 @@ def test_foreign_weights_are_refused_before_they_are_read(tmp_path: object) -> N
 def test_segment_end_to_end_with_checked_tiny_weights(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     path = f"{tmp_path}/tiny.pth"
     torch.save(tiny_sam().state_dict(), path)
-    monkeypatch.setitem(sam_weights.MODELS, "vit_b", ("tiny.pth", sha256_file(path)))
+    monkeypatch.setitem(sam_weights.MODELS, "vit_b", tiny_file(sha256_file(path)))
     monkeypatch.setattr(sam_module, "sam_registry", lambda: {"vit_b": partial(tiny_sam, 1)})
-    segmenter = sam_module.SamSegmenter("vit_b", path, "cpu", judge_with_small=False)
+    segmenter = sam_module.SamSegmenter("vit_b", path, "cpu")
     records = [Record("r", f"{index}.jpg", 1, 1, "train") for index in range(3)]
-    images = [np.random.default_rng(index).integers(0, 256, (96, 40, 3), np.uint8) for index in range(3)]
+    images = [person_picture(index, (96, 40))[0] for index in range(3)]
     alphas, qualities = segmenter.segment(records, images)
     assert [alpha.shape for alpha in alphas] == [(96, 40)] * 3
     assert all(alpha.dtype == np.float32 and 0 <= alpha.min() <= alpha.max() <= 1 for alpha in alphas)
@@ -212,7 +311,7 @@ def test_fetch_keeps_nothing_of_a_wrong_file_and_all_of_the_right_one(
     with pytest.raises(EnvironmentFault, match="discarded"):
         sam_weights.fetch_weights("vit_b")
     assert list(sam_weights.cache_folder("weights").iterdir()) == []
-    monkeypatch.setitem(sam_weights.MODELS, "vit_b", ("b.pth", hashlib.sha256(b"right").hexdigest()))
+    monkeypatch.setitem(sam_weights.MODELS, "vit_b", tiny_file(hashlib.sha256(b"right").hexdigest()))
     path = sam_weights.fetch_weights("vit_b")
     assert path.read_bytes() == b"right"
     monkeypatch.setattr(download.urllib.request, "urlopen", None)

@@ -42,25 +42,19 @@ def pictures(tmp_path: Path) -> tuple[list[Record], list[np.ndarray]]:
 
 @pytest.fixture(params=[*SEGMENTERS, "kept"])
 def segmenter(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Segmenter:
-    """Each of them; Segment Anything with candidates from nowhere, for its weights are not here."""
+    """Each of them; Segment Anything with answers from nowhere, for its weights are not here."""
     if request.param == "kept":
         return KeptMasks()
     if request.param == "sam":
         monkeypatch.setattr(sam, "checked_weights", lambda model, weights: (Path("none"), "0" * 64))
         monkeypatch.setattr(sam, "load_sam", lambda *_: TinySam())
-        monkeypatch.setattr(sam, "find_candidates", candidates)
+        monkeypatch.setattr(sam, "ask", ask)
     return build_segmenter(request.param)
 
 
-def candidates(_: object, images: Sequence[np.ndarray]) -> list[sam.Candidates]:
-    """Three ellipses for each picture."""
-    return [
-        sam.Candidates(
-            np.stack([ellipse_mask(image.shape[:2]).astype(np.float32) for _ in range(3)]),
-            np.array([0.9, 0.8, 0.7], np.float32),
-        )
-        for image in images
-    ]
+def ask(_: object, images: Sequence[np.ndarray], __: object) -> list[np.ndarray]:
+    """An ellipse for each picture, as logits."""
+    return [8 * ellipse_mask(image.shape[:2]).astype(np.float32) - 4 for image in images]
 
 
 def test_masks_are_those_of_their_pictures(

@@ -23,7 +23,7 @@ from reid_data.segment import sam
 from reid_data.segment.base import PlainSegmenter
 from reid_data.segment.grabcut import GrabCutSegmenter
 from reid_data.segment.precomputed import PrecomputedSegmenter
-from reid_data.segment.sam import Candidates, SamSegmenter
+from reid_data.segment.sam import SamSegmenter
 from reid_data.segment.small_net import SmallSegmenter, bundled_weights
 from reid_data.synth import generate as maker
 from reid_data.synth.generate import generate, settings_of
@@ -99,32 +99,28 @@ SAM_WIRES = {
     "model": Wire("vit_b", ("digest", "loaded")),
     "weights": Wire("elsewhere.pth", ("digest", "loaded")),
     "device": Wire("cuda:1", ("digest", "loaded", "batch")),
-    "judge_with_small": Wire(False, ("digest", "masks")),
 }
 
 
 @pytest.mark.parametrize("name", list(field_names(SamSegmenter())))
 def test_sam(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the network itself replaced: of its three masks its own estimate prefers the first, the small network the second."""
+    """With the network itself replaced."""
     loaded: list[tuple[str, str, str]] = []
-    second = ellipse_mask((96, 48)).astype(np.float32)
-    masks = np.stack([np.roll(second, 12, axis=1), second, second * 0])
-    candidates = [Candidates(masks, np.array([0.9, 0.6, 0.1], np.float32))]
+    person = ellipse_mask((96, 48)).astype(np.float32)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(sam, "checked_weights", lambda model, weights: (Path(weights), f"sha of {model} {weights}"))
     monkeypatch.setattr(sam, "load_sam", lambda *given: loaded.append(given))
-    monkeypatch.setattr(sam, "find_candidates", lambda *_: candidates)
-    monkeypatch.setattr(SmallSegmenter, "chances", lambda *_: cv2.resize(second, (64, 128))[None])
+    monkeypatch.setattr(sam, "ask", lambda *_: [8 * person - 4])
+    monkeypatch.setattr(SmallSegmenter, "chances", lambda *_: cv2.resize(person, (64, 128))[None])
 
     def observe(segmenter: SamSegmenter) -> Outputs:
         loaded.clear()
-        found, _ = segmenter.segment([], [np.zeros((96, 48, 3), np.uint8)])
+        segmenter.segment([], [np.zeros((96, 48, 3), np.uint8)])
         return {
             "digest": segmenter.digest(),
             "loaded": list(loaded),
             "batch": segmenter.batch,
-            "masks": [mask.tobytes() for mask in found],
         }
 
     check_wire(name, SAM_WIRES, SamSegmenter(device="cpu"), observe)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from reid_data.claims import only_writer
 from reid_data.compose.build import build_composite
 from reid_data.compose.settings import CompositeSettings, outlook
 from reid_data.datasets import load_dataset
 from reid_data.datasets.importer import ImportSettings, import_set
 from reid_data.errors import EnvironmentFault
 from reid_data.export.subset import SubsetSettings, build_subset
-from reid_data.files import empty_folder, only_writer, refuse_links
+from reid_data.files import empty_folder, refuse_links
 from reid_data.segment.precomputed import PrecomputedSegmenter
 from reid_data.written.forget import forget_person
 from tests.data.people import tree, write_people_set

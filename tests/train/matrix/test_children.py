@@ -241,7 +241,7 @@ def test_a_changed_set_says_what_it_invalidates(tmp_path: Path) -> None:
 
 def test_a_child_of_a_killed_runner_is_waited_for(tmp_path: Path) -> None:
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom reid_data.files import only_writer\n"
+        "import sys, time\nfrom pathlib import Path\nfrom reid_data.claims import only_writer\n"
         "with only_writer(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(1.5)\n"
     )
     holder = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE)
