@@ -23,9 +23,9 @@ from reid_train.features.extract import Features
 from reid_train.runs import folder as runs
 from reid_train.runs.folder import test_key
 from reid_train.runs.result import RunResult, read_result, write_result
-from reid_train.scoring import query_and_gallery, rank
+from reid_train.scoring import Model, query_and_gallery, rank
 from reid_train.settings.train import TrainSettings
-from reid_train.trained import TrainedModel, load_trained
+from reid_train.trained import load_trained
 from reid_train.training.versions import score_versions
 
 MASKS_FILE = "masks.json"
@@ -95,7 +95,7 @@ def _write_showcase(
 
 
 def feature_arrays(
-    model: TrainedModel, dataset: ReidDataset, split: str, *, workers: int | None, progress: Progress | None = None
+    model: Model, dataset: ReidDataset, split: str, *, workers: int | None, progress: Progress | None = None
 ) -> tuple[dict[str, Any], list[Unreadable]]:
     """What a feature file holds (see evaluate.feature_files) for a set, and its unreadable images.
 

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Processes that share each batch, one per GPU.",
 )
+@click.option(
+    "--allow-partial", is_flag=True, help="Take what fits of a --weights file that fills less than all of the backbone."
+)
 @limit_option("Train on at most N images of each set, those of its first identities: for trying things out.")
 @dry_run_option
 @json_option
@@ -59,6 +62,7 @@ def fit(
     device: str,
     workers: int | None,
     nproc: int | None,
+    allow_partial: bool,
     limit: int | None,
     dry_run: bool,
     as_json: bool,
@@ -80,7 +84,8 @@ def fit(
         from reid_train.training.fit import plan
 
         return _show_plan(plan(settings, sets, folder, device=device, data_root=data_root, processes=nproc), as_json)
-    result = _train(settings, sets, folder, {"device": device, "workers": workers, "data_root": data_root}, nproc)
+    how = {"device": device, "workers": workers, "data_root": data_root, "allow_partial": allow_partial}
+    result = _train(settings, sets, folder, how, nproc)
     if int(os.environ.get("RANK", "0")) > 0:
         return 0
     result = run_tests(result, folder, tests, device, workers, settings.as_dict("test"))

@@ -2,6 +2,7 @@
 
 import re
 import zipfile
+from argparse import Namespace
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from reid_data.errors import InputError
 from reid_data.files import printable
 from reid_data.tensors import read_tensors
 
-WRAPPERS = ("state_dict", "model", "net", "params", "model_state_dict", "network", "weights")
+WRAPPERS = ("teacher", "state_dict", "model", "net", "params", "model_state_dict", "network", "weights")
+"""Names below which programs keep a state dict, the first that is there; DINO's files hold a teacher and a student."""
 _DEPTH = 3
 _SHOWN = 3
 _PLAIN_NAMES = 'in the program that made it, torch.save(model.state_dict(), "weights.pth")'
@@ -31,7 +33,10 @@ def read_weight_file(path: Path) -> dict[str, Tensor]:
         tensors, _ = read_tensors(path, called=called, remedy="Copy or make it again.")
         return tensors
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(
+            [Namespace]
+        ):  # the arguments of a command line beside the weights: plain values
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises many kinds on hostile bytes
         raise InputError(f"{called} {_why_unread(path, beginning, str(error))}") from error
     return _state_dict(content, called)
@@ -94,22 +99,6 @@ def _is_table(value: Any) -> bool:
 def _wrapper(value: Any) -> str | None:
     """The first of WRAPPERS below which there is another table."""
     return next((key for key in WRAPPERS if _is_table(value) and _is_table(value.get(key))), None)
-
-
-def trunk_prefix(names: Iterable[str], wanted: Iterable[str], called: str) -> str:
-    """What stands before the backbone's names in a file, such as `module.` or `model.backbone.`; '' also where they are absent.
-
-    `wanted` are the backbone's own names. InputError if the file holds it twice.
-    """
-    there, wanted = set(names), list(wanted)
-    prefixes = sorted({name.removesuffix(wanted[0]) for name in there if f".{name}".endswith(f".{wanted[0]}")})
-    counts = {prefix: sum(prefix + name in there for name in wanted) for prefix in prefixes}
-    best = [prefix for prefix in prefixes if counts[prefix] == max(counts.values())]
-    if len(best) > 1:
-        raise InputError(
-            f"{called} holds the backbone {len(best)} times, below {_listed(best)}. Save one of them alone."
-        )
-    return best[0] if best else ""
 
 
 def described(tensors: Mapping[str, Tensor]) -> str:

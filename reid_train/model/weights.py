@@ -1,6 +1,8 @@
 """What a network starts from: torchvision's ImageNet files, a file of ours, or nothing. Nothing is downloaded unasked."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,8 +12,9 @@ from torch import Tensor
 from reid_data.download import Progress, download
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.files import cache_folder, printable, sha256_file
+from reid_train.model.matching import COUNTER, Match, closest, match, trunk_prefix
 from reid_train.model.reid_net import ReidNet
-from reid_train.model.weight_files import described, read_weight_file, trunk_prefix
+from reid_train.model.weight_files import described, read_weight_file
 
 logger = logging.getLogger("reid_train")
 
@@ -100,49 +103,69 @@ def fetch_imagenet(backbone: str, progress: Progress | None = None) -> Path:
     return known.path
 
 
-def load_start(net: ReidNet, path: Path) -> list[str]:
-    """Load backbone, embedding and neck from `path` into `net`; the names of what the file lacked.
+def load_start(net: ReidNet, path: Path, *, allow_partial: bool = False) -> list[str]:
+    """Load backbone, embedding and neck from `path` into `net`; the names of what the file lacked. The log says what was taken.
 
     One of our models, or the backbone alone with the names of torchvision or timm, in a `.safetensors` file or one of
-    `torch.save`, below a prefix and wrappers (see `weight_files`). The classifier is left as initialised: its classes are
-    other people. Raises InputError if the file is unreadable, has nothing for the backbone, other shapes, or numbers that
-    are not finite.
+    `torch.save`, below a prefix and wrappers (see `weight_files`). Position embeddings of another grid are resampled. The
+    classifier is left as initialised: its classes are other people. With `allow_partial`, what the file lacks or has in
+    another shape stays as initialised, too. Raises InputError if the file is unreadable, has nothing for the backbone, other
+    shapes, or numbers that are not finite.
     """
+    called = f"--weights '{printable(path)}'"
     held = read_weight_file(path)
-    tensors = _named(net, held, f"--weights '{printable(path)}'", ours=path.suffix == ".safetensors")
-    wanted = {
-        name: tensor
-        for name, tensor in net.state_dict().items()
-        if name.partition(".")[0] in ("backbone", "embedding", "neck", "pooling")
-    }
-    missing = [name for name in wanted if name not in tensors]
-    if any(name.startswith("backbone.") and not name.endswith("num_batches_tracked") for name in missing):
-        raise InputError(
-            f"--weights '{path}' has no {missing[0]} (and {len(missing) - 1} more): it is for another --backbone. {described(held)}"
+    trunk = net.backbone.state_dict()
+    prefix = trunk_prefix(held, trunk, called)
+    wanted = _wanted(net)
+    if path.suffix == ".safetensors" and prefix == "backbone.":
+        found = match(held, wanted, "", _grid(net))
+    else:
+        below = match(held, trunk, prefix, _grid(net))
+        found = replace(
+            below,
+            taken={f"backbone.{name}": tensor for name, tensor in below.taken.items()},
+            wrong={f"backbone.{name}": why for name, why in below.wrong.items()},
         )
-    for name, tensor in wanted.items():
-        if name in tensors and tensors[name].shape != tensor.shape:
-            raise InputError(
-                f"--weights '{path}': {name} has shape {tuple(tensors[name].shape)}, expected {tuple(tensor.shape)}. "
-                "It is for another --backbone or --embedding."
-            )
-    taken = {name: tensors[name] for name in wanted if name in tensors}
-    bad = [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]
+        found.missing = [name for name in wanted if name not in found.taken]
+    _check_whole(found, held, called, allow_partial=allow_partial)
+    bad = [name for name, tensor in found.taken.items() if not bool(torch.isfinite(tensor).all())]
     if bad:
         raise InputError(
-            f"--weights '{path}': {bad[0]} holds NaN or infinite numbers ({len(bad)} of {len(taken)} tensors do): its training "
+            f"{called}: {bad[0]} holds NaN or infinite numbers ({len(bad)} of {len(found.taken)} tensors do): its training "
             "went wrong. Start from an earlier checkpoint of it, or from other weights."
         )
-    net.load_state_dict(taken, strict=False)
-    return missing
+    net.load_state_dict(found.taken, strict=False)
+    logger.info("%s: %s", called, found.report())
+    return found.missing
 
 
-def _named(net: ReidNet, tensors: dict[str, Tensor], called: str, *, ours: bool) -> dict[str, Tensor]:
-    """The tensors by our names: `backbone.` in place of what stands before the backbone's; of a file of `ours` all others, too."""
-    prefix = trunk_prefix(tensors, net.backbone.state_dict(), called)
-    if ours and prefix == "backbone.":
-        return tensors
-    if prefix:
-        logger.info("%s: the backbone is taken from below '%s'", called, printable(prefix))
-    inside = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    return {f"backbone.{name}": value for name, value in inside.items() if not name.startswith("fc.")}
+def _wanted(net: ReidNet) -> dict[str, Tensor]:
+    """What a file may set, by name."""
+    parts = ("backbone", "embedding", "neck", "pooling")
+    return {name: tensor for name, tensor in net.state_dict().items() if name.partition(".")[0] in parts}
+
+
+def _grid(net: ReidNet) -> tuple[int, int] | None:
+    """Patches along height and width of a network that cuts pictures into them; None for others."""
+    return getattr(getattr(net.backbone, "patch_embed", None), "grid_size", None)
+
+
+def _check_whole(found: Match, held: Mapping[str, Tensor], called: str, *, allow_partial: bool) -> None:
+    """Raise InputError for a file that fills less than all of the backbone, or none of it where a part is allowed."""
+    missing = [name for name in found.missing if name.startswith("backbone.") and not name.endswith(COUNTER)]
+    absent = [name for name in missing if name not in found.wrong]
+    some = any(name.startswith("backbone.") for name in found.taken)
+    if absent and not (allow_partial and some):
+        near = closest([name.removeprefix("backbone.") for name in absent], found.left_out)
+        remedy = " Add --allow-partial to take what fits." if some else ""
+        raise InputError(
+            f"{called} has no {absent[0]} (and {len(absent) - 1} more): it is for another --backbone.{near} "
+            f"{described(held)}{remedy}"
+        )
+    if found.wrong and not (allow_partial and some):
+        name = next(name for name in found.missing if name in found.wrong)
+        raise InputError(
+            f"{called}: {name} is {found.wrong[name]}. It is for another --backbone, --size or --embedding."
+        )
+    if missing:
+        logger.warning("%s fills a part: %d tensors of the backbone start at random", called, len(missing))

@@ -30,11 +30,16 @@ NO_MODEL = "So it is no model of this tool: train again, or name another."
 
 def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write weights and JSON-able `metadata` as safetensors; the same input gives the same bytes."""
+    write_atomic(path, model_bytes(tensors, metadata), sync=True)
+
+
+def model_bytes(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
+    """What `save_model` writes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     whole = {**metadata, seals.KEY: _checksum(plain, metadata)}
     text = json.dumps(whole, sort_keys=True, ensure_ascii=True)
     # One metadata entry only: the format does not fix the order of several.
-    write_atomic(path, save(plain, {METADATA_KEY: text}), sync=True)
+    return bytes(save(plain, {METADATA_KEY: text}))
 
 
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:

@@ -47,11 +47,13 @@ def fit(
     workers: int | None = None,
     progress: Progress | None = None,
     data_root: AnyPath | None = None,
+    allow_partial: bool = False,
 ) -> RunResult:
     """Train on the train splits of `datasets`; continue an interrupted run, return at once from a finished one.
 
     `device`: auto, cpu, cuda or cuda:N. `workers`: processes that decode (and, on CUDA, augment); they change no result.
-    `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. Raises ReidError: weights that are missing,
+    `progress(step, steps)`. `data_root`: where `--norm NAME` finds its set. `allow_partial`: a weight file may fill a part of
+    the backbone. Raises ReidError: weights that are missing,
     settings that do not fit the data or the run that is already in `run_folder`, a loss that is not finite.
     """
     run_folder, data_root = Path(run_folder), None if data_root is None else Path(data_root)
@@ -73,7 +75,7 @@ def fit(
             return done
         if done is not None:
             logger.warning(MENDED, printable(run_folder), STATE_FILE)
-        training = _make_training(inputs, identity, run_folder, place, workers)
+        training = _make_training(inputs, identity, run_folder, place, workers, allow_partial)
         resumed = training.resume()
         if done is not None and resumed == settings.epochs:
             return done
@@ -103,7 +105,7 @@ def _remark(settings: TrainSettings) -> None:
 
 
 def _make_training(
-    inputs: Inputs, identity: RunIdentity, run_folder: Path, place: torch.device, workers: int
+    inputs: Inputs, identity: RunIdentity, run_folder: Path, place: torch.device, workers: int, allow_partial: bool
 ) -> Training:
     """Images, network, what it learns by, batches and values: every component, in the order in which they are made."""
     settings = inputs.settings
@@ -112,7 +114,7 @@ def _make_training(
     net = make_net(settings, len(images.classes))
     require_space(run_folder, 8 * sum(tensor.nbytes for tensor in net.state_dict().values()))
     if inputs.weights is not None:
-        load_start(net, inputs.weights)
+        load_start(net, inputs.weights, allow_partial=allow_partial)
     arithmetic = Arithmetic(place, resolve_amp(settings.amp, place), mean, std)
     learner = make_learner(settings, net.to(place), arithmetic)
     batches = make_batches(settings, images, arithmetic)

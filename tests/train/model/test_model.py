@@ -160,7 +160,7 @@ def test_a_model_of_ours_gives_all_but_its_classes(tmp_path: Path) -> None:
     assert torch.equal(net.backbone.conv1.weight, source.backbone.conv1.weight)
     assert torch.equal(net.embedding.weight, source.embedding.weight)
     assert torch.equal(net.classifier.weight, start)
-    with pytest.raises(InputError, match=r"embedding.weight has shape \(6, 12\), expected \(7, 12\)"):
+    with pytest.raises(InputError, match=r"embedding.weight is of shape \(6, 12\), expected \(7, 12\)"):
         load_start(build_net(NetSpec(embedding=7), 4, 0), tmp_path / "m.safetensors")
 
 
