@@ -24,6 +24,8 @@ from reid_data.tensors import read_header, read_tensors
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 METADATA_KEY = "reid"
+CHECKSUM_KEY = "checksum"
+"""In the metadata of a model of ours: sha256 over all else in it (an exported one has a sha256 of its own: of the run's model)."""
 MENDED = "the model of %s is missing or damaged: it is made again, out of %s if that is there"
 NO_MODEL = "So it is no model of this tool: train again, or name another."
 
@@ -36,7 +38,7 @@ def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any])
 def model_bytes(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
     """What `save_model` writes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    whole = {**metadata, seals.KEY: _checksum(plain, metadata)}
+    whole = {**metadata, CHECKSUM_KEY: _checksum(plain, metadata)}
     text = json.dumps(whole, sort_keys=True, ensure_ascii=True)
     # One metadata entry only: the format does not fix the order of several.
     return bytes(save(plain, {METADATA_KEY: text}))
@@ -54,7 +56,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str
 def read_metadata(path: Path) -> dict[str, Any]:
     """The metadata of a model of ours, without looking at its weights. Raises InputError if it is no such file."""
     metadata = _ours(path, read_header(path, remedy=NO_MODEL).metadata)
-    metadata.pop(seals.KEY, None)
+    metadata.pop(CHECKSUM_KEY, None)
     return metadata
 
 
@@ -62,7 +64,7 @@ def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """(weights, metadata) of a model of ours. Raises InputError if it is no such file, or not as it was written."""
     tensors, texts = read_tensors(path, remedy=NO_MODEL)
     metadata = _ours(path, texts)
-    expected = metadata.pop(seals.KEY, None)
+    expected = metadata.pop(CHECKSUM_KEY, None)
     if expected is not None and expected != _checksum(tensors, metadata):
         raise InputError(
             f"'{printable(path)}' is damaged: {seals.CHANGED}. The command that trained it makes it again out of {STATE_FILE} "
