@@ -1,11 +1,17 @@
-"""The evaluation of a feature file, and how it is printed."""
+"""The evaluation of a feature file or of a model file, and how it is printed."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .runs import epoch_lines
 from .tables import points, print_table
-from .terminal import say, show
+from .terminal import Progress, say, show
+
+if TYPE_CHECKING:
+    from reid_data.records import ReidDataset
+    from reid_train.evaluation.metrics import RankingResult
 
 
 def evaluate_features(
@@ -27,11 +33,8 @@ def evaluate_features(
     """
     import numpy as np
 
-    from reid_data.files import make_folder, write_json
-    from reid_train.evaluation.bootstrap import intervals
     from reid_train.evaluation.expansion import expand_queries
     from reid_train.evaluation.matching import scored_rows
-    from reid_train.evaluation.per_query import PER_QUERY_FILE, per_query_of, write_per_query
     from reid_train.evaluation.protocol import evaluate
     from reid_train.evaluation.rerank import RerankSettings
     from reid_train.features.files import read_features
@@ -45,19 +48,53 @@ def evaluate_features(
         )
     settings = RerankSettings(*rerank) if rerank is not None else None
     result = evaluate(*arrays, metric=metric, protocol=protocol, ap=ap, rerank=settings, device=device, seed=seed)
+    return _document(path.name, result, expand, features.query_paths, out)
+
+
+def evaluate_model(
+    path: Path,
+    dataset: "ReidDataset",
+    *,
+    device: str,
+    workers: int | None,
+    changes: dict[str, Any],
+    out: Path | None = None,
+) -> dict[str, Any]:
+    """Test a model file on a set: a document as that of `evaluate_features`, with the images that were left out.
+
+    `changes`: test settings that replace the file's own.
+    """
+    from reid_data.parallel import default_workers
+    from reid_train.deploy.sources import open_source
+    from reid_train.scoring import score
+
+    model = open_source(path, device, changes)
+    with epoch_lines(), Progress(f"testing on {dataset.name}") as progress:
+        found = score(model, dataset, workers=default_workers() if workers is None else workers, progress=progress)
+    document = _document(path.name, found.ranking, model.settings.expand_numbers, found.query.names, out)
+    rows = [row._asdict() for row in (*found.query.unreadable, *found.gallery.unreadable)]
+    return {**document, "test": dataset.name, "unreadable": rows}
+
+
+def _document(
+    name: str, result: "RankingResult", expand: tuple[int, float] | None, paths: Sequence[str], out: Path | None
+) -> dict[str, Any]:
+    """The document on a ranking; `out` gets it and `per_query.npz`."""
+    from reid_data.files import make_folder, write_json
+    from reid_train.evaluation.bootstrap import intervals
+    from reid_train.evaluation.per_query import PER_QUERY_FILE, per_query_of, write_per_query
+
     document = {
-        "features": path.name,
+        "features": name,
         "settings": {**result.settings, "expand": list(expand) if expand else None},
         "metrics": result.metrics(),
         "intervals": {
-            key: [one.low, one.high]
-            for key, one in intervals(per_query_of(result), seed=seed).items()
-            if one.low == one.low
+            key: [one.low, one.high] for key, one in intervals(per_query_of(result)).items() if one.low == one.low
         },
         "warnings": list(result.warnings),
     }
     if out is not None:
-        write_per_query(make_folder(out) / PER_QUERY_FILE, result, features.query_paths)
+        write_per_query(make_folder(out) / PER_QUERY_FILE, result, paths)
         write_json(out / "result.json", document)
     return document
 

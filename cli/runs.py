@@ -51,6 +51,14 @@ def run_folder(run: str, runs: Path) -> Path:
     return folder
 
 
+def model_file(run: str | None) -> Path | None:
+    """The model file that RUN means, if it is one that lies in no run or was exported from one."""
+    from reid_train.trained import is_of_a_run
+
+    path = Path(run or "")
+    return path if path.suffix in (".onnx", ".safetensors") and path.is_file() and not is_of_a_run(path) else None
+
+
 @contextmanager
 def epoch_lines() -> Iterator[None]:
     """Show the training's log lines on stderr while the block runs."""

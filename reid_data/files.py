@@ -85,8 +85,10 @@ def write_atomic(target: str | os.PathLike[str], data: bytes, *, sync: bool = Fa
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as stable, ASCII-only JSON (names that are not UTF-8 survive as escapes)."""
-    write_atomic(target, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii"))
+    """Write `value` as stable, ASCII-only JSON (names that are not UTF-8 survive as escapes), forced to the disk."""
+    write_atomic(
+        target, (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True) + "\n").encode("ascii"), sync=True
+    )
 
 
 def sweep_temporary(folder: Path) -> int:

@@ -1,9 +1,9 @@
 """What a model is worth on a set: the features of query and gallery, and their ranking by its test settings."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from reid_data.compose.views import Diagnostic, View, prepare_view
+from reid_data.compose.views import Diagnostic, View, content_digest, prepare_view, read_over
 from reid_data.decode import Images, decoded
 from reid_data.errors import InputError
 from reid_data.files import printable
@@ -40,6 +40,22 @@ class Model(Protocol):
         images: Images = decoded,
     ) -> Features:
         """Features of `records`; `content` is the digest of their set."""
+
+
+class Scored(NamedTuple):
+    """A set as it was looked at, the features of its query and gallery, and their ranking."""
+
+    view: View
+    query: Features
+    gallery: Features
+    ranking: RankingResult
+
+
+def score(model: Model, dataset: ReidDataset, *, workers: int, progress: Progress | None = None) -> Scored:
+    """Test a model on query and gallery of a set, or of a diagnostic of one; transparent pictures over the model's matte."""
+    dataset = read_over(dataset, model.settings.matte_colour)
+    view, query, gallery = query_and_gallery(model, dataset, content_digest(dataset), workers, progress)
+    return Scored(view, query, gallery, rank(query, gallery, model.settings, model.device))
 
 
 def query_and_gallery(

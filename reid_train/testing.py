@@ -9,6 +9,7 @@ from typing import Any
 
 from reid_data.claims import only_writer
 from reid_data.compose.views import content_digest, read_over
+from reid_data.costs import add_costs
 from reid_data.datasets.digest import dataset_digest
 from reid_data.decode import Unreadable
 from reid_data.errors import InputError
@@ -22,9 +23,9 @@ from reid_train.features.extract import Features
 from reid_train.runs import folder as runs
 from reid_train.runs.folder import test_key
 from reid_train.runs.result import RunResult, read_result, write_result
-from reid_train.scoring import query_and_gallery, rank
+from reid_train.scoring import Model, query_and_gallery, rank
 from reid_train.settings.train import TrainSettings
-from reid_train.trained import TrainedModel, load_trained
+from reid_train.trained import load_trained
 from reid_train.training.versions import score_versions
 
 MASKS_FILE = "masks.json"
@@ -79,7 +80,7 @@ def test(
         newest = read_result(run_folder) or result
         metrics = {**newest.metrics, dataset.name: ranking.metrics()}
         newest = replace(newest, tests={**newest.tests, dataset.name: entry}, metrics=metrics)
-        runs.add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
+        add_costs(run_folder, **{f"test_seconds_{dataset.name}": round(time.monotonic() - before, 3)})
         write_result(run_folder, newest)
     return newest
 
@@ -94,7 +95,7 @@ def _write_showcase(
 
 
 def feature_arrays(
-    model: TrainedModel, dataset: ReidDataset, split: str, *, workers: int | None, progress: Progress | None = None
+    model: Model, dataset: ReidDataset, split: str, *, workers: int | None, progress: Progress | None = None
 ) -> tuple[dict[str, Any], list[Unreadable]]:
     """What a feature file holds (see evaluate.feature_files) for a set, and its unreadable images.
 

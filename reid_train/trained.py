@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from reid_data.decode import Images, decoded
@@ -26,6 +27,7 @@ from reid_train.training.versions import feature_versions
 
 logger = logging.getLogger("reid_train")
 Progress = Callable[[int, int], None]
+SMALLEST = 1e-12
 
 
 def three_numbers(value: Any) -> None:
@@ -82,6 +84,19 @@ class TrainedModel:
         )
 
 
+def unit_embedding(model: TrainedModel) -> Embed:
+    """The model's features by its test settings, at length 1 also where the network leaves them longer."""
+    embed = model.embed()
+    if model.net.normalize and model.settings.test_feature == "after":
+        return embed
+    return lambda images: unit_rows(embed(images))
+
+
+def unit_rows(feats_ND: np.ndarray) -> np.ndarray:
+    """The rows at length 1; zeros stay zeros, as in torch's normalize."""
+    return feats_ND / np.maximum(np.linalg.norm(feats_ND, axis=1, keepdims=True), SMALLEST)
+
+
 def load_trained(run_folder: AnyPath, *, device: str = "auto", changes: dict[str, Any] | None = None) -> TrainedModel:
     """The model of a run, or of a .safetensors file of ours. `changes`: test settings that replace its own.
 
@@ -96,7 +111,7 @@ def load_on(source: AnyPath, device: torch.device, changes: dict[str, Any] | Non
     A file that is not its run's own model (a copy, an exported one) carries its settings.
     """
     path = Path(source)
-    if path.is_file() and (path.name != MODEL_FILE or runs.run_of(path) == path):
+    if path.is_file() and not is_of_a_run(path):
         return _from_file(path, None, device, changes)
     run_folder = runs.run_of(path)
     settings = runs.read_settings(run_folder)
@@ -106,6 +121,11 @@ def load_on(source: AnyPath, device: torch.device, changes: dict[str, Any] | Non
             f"the run '{printable(run_folder)}' has no {MODEL_FILE} yet: its training has not come to a checkpoint."
         )
     return _from_file(path, settings, device, changes)
+
+
+def is_of_a_run(path: Path) -> bool:
+    """Whether a file is the model that a run keeps, beside its settings; else it is read by the settings that it carries."""
+    return path.name == MODEL_FILE and runs.run_of(path) != path
 
 
 def changed_tests(settings: TrainSettings, changes: dict[str, Any] | None) -> TrainSettings:

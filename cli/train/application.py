@@ -9,6 +9,7 @@ COMMANDS = {
     "adapt": "adapt",
     "evaluate": "evaluate",
     "extract": "extract",
+    "export": "export",
     "compare": "compare",
     "rank": "rank",
     "matrix": "matrix",

@@ -9,23 +9,21 @@ from reid_data.errors import InputError, UsageError
 from reid_train.settings.setting import flag
 from reid_train.settings.train import TrainSettings
 
-from ..feature_evaluation import evaluate_features, print_evaluation
+from ..feature_evaluation import evaluate_features, evaluate_model, print_evaluation
 from ..options import data_root_option, json_option, matte_option, workers_option
-from ..runs import device_option, finish, run_folder, run_tests, runs_option
+from ..runs import device_option, finish, model_file, run_folder, run_tests, runs_option, tell_unreadable
 from ..sets import test_sets
 from ..settings import settings_options
 
 if TYPE_CHECKING:
-    from reid_data.records import Colour
+    from reid_data.records import Colour, ReidDataset
 
 
 @click.command()
 @click.argument("run", metavar="RUN", required=False)
 @click.option("--test", "test_spec", metavar="SET,...", help="Sets to test on, by name or path; or diagnostics of one.")
 @click.option("--features", type=click.Path(path_type=Path), help="A feature file to judge instead of a run.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="With --features: folder for result.json and per_query.npz."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="Of a file: folder for result.json and per_query.npz.")
 @runs_option
 @data_root_option
 @matte_option
@@ -39,10 +37,13 @@ def evaluate(
 ) -> int:  # fmt: skip
     """Test a trained run (a name below --runs, its folder or its model file) on data sets, or judge a feature file.
 
+    An exported .onnx or .safetensors file is tested as a run is; nothing is written of it but to --out.
+
     \b
     Example:
       reid-train evaluate base --test market,duke
       reid-train evaluate base --test market --test-feature before --flip-test --rerank 20,6,0.3
+      reid-train evaluate base.onnx --test market
       reid-train evaluate --features market.npz
     """
     changes = {name: value for name, value in flags.items() if value is not None}
@@ -51,8 +52,13 @@ def evaluate(
             raise UsageError("--matte says how features are made: it cannot be combined with --features.")
         return _judge_file(features, out, run, test_spec, device, as_json, changes)
     tests = test_sets(test_spec, data_root, matte)
-    if run is None or not tests or out is not None:
+    if run is None or not tests:
         raise UsageError("expected RUN and --test SET,..., or --features FILE (with --out FOLDER if you like).")
+    file = model_file(run)
+    if file is not None:
+        return _test_file(file, tests, out, device, workers, as_json, changes)
+    if out is not None:
+        raise UsageError("--out belongs to --features and to a model file: what is found of a run is written into it.")
     folder = run_folder(run, runs)
     from reid_train.runs.result import read_result
 
@@ -61,6 +67,25 @@ def evaluate(
         raise InputError(f"the run '{folder}' has no finished training: run its fit command first.")
     result = run_tests(result, folder, tests, device, workers, changes)
     return finish(result, folder, [dataset.name for dataset in tests], as_json)
+
+
+def _test_file(
+    file: Path,
+    tests: "list[ReidDataset]",
+    out: Path | None,
+    device: str,
+    workers: int | None,
+    as_json: bool,
+    changes: dict[str, Any],
+) -> int:
+    if out is not None and len(tests) > 1:
+        raise UsageError("--out FOLDER holds one test: name one set with --test.")
+    unreadable = []
+    for dataset in tests:
+        document = evaluate_model(file, dataset, device=device, workers=workers, changes=changes, out=out)
+        print_evaluation(document, as_json)
+        unreadable += document["unreadable"]
+    return tell_unreadable(unreadable)
 
 
 def _judge_file(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reid_data.errors import UsageError
+from reid_data.errors import UsageError, printable
 
 from ..options import data_root_option, json_option, matte_option, workers_option
-from ..runs import device_option, epoch_lines, run_folder, runs_option, tell_unreadable
+from ..runs import device_option, epoch_lines, model_file, run_folder, runs_option, tell_unreadable
 from ..sets import notice
 from ..settings import (
     settings_options,
@@ -48,7 +48,7 @@ def extract(
     """Write the features of a set's query and gallery images, in data-set order, to a feature file.
 
     Images of a set without query and gallery, of a folder of photographs, or of `--split train`, become the gallery, with no
-    query. By default the
+    query. RUN may be an exported .onnx or .safetensors file. By default the feature
     file is tests/SET/features.safetensors in the run's folder, where `reid-train rank` finds it.
 
     \b
@@ -59,11 +59,15 @@ def extract(
     from reid_data.claims import only_writer
     from reid_data.datasets.pictures import load_pictures
     from reid_data.files import make_folder
+    from reid_train.deploy.sources import open_source
     from reid_train.features.files import write_features
     from reid_train.testing import feature_arrays
     from reid_train.trained import load_trained
 
-    folder = run_folder(run, runs)
+    file = model_file(run)
+    folder = run_folder(run, runs) if file is None else file.parent
+    if file is not None and out is None:
+        raise UsageError(f"'{printable(file)}' has no run to put the features in: say where with --out FILE.")
     dataset = load_pictures(source, data_root, matte)
     notice(dataset)
     changes = {name: value for name, value in flags.items() if value is not None}
@@ -71,7 +75,9 @@ def extract(
     if target.suffix not in (".npz", ".safetensors"):
         raise UsageError(f"--out '{target}': a feature file ends in .npz or .safetensors.")
     with epoch_lines(), Progress(f"features of {dataset.name}") as progress:
-        model = load_trained(folder, device=device, changes=changes)
+        model = (
+            load_trained(folder, device=device, changes=changes) if file is None else open_source(file, device, changes)
+        )
         arrays, unreadable = feature_arrays(model, dataset, split, workers=workers, progress=progress)
     with only_writer(folder) if out is None else nullcontext():
         make_folder(target.parent)

@@ -20,11 +20,12 @@ import numpy as np
 
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import ImageError, InputError
-from reid_data.files import cache_folder, printable, write_json
+from reid_data.files import cache_folder, printable
 from reid_data.images import VERSIONS as IMAGE_VERSIONS
 from reid_data.images import read_record, resize
 from reid_data.parallel import ordered_map
 from reid_data.records import Record, ReidDataset
+from reid_data.seals import keep, kept
 
 VERSIONS = {"channel-statistics": 1}  # pixel_sums, summarise
 
@@ -119,12 +120,12 @@ def kept_stats(
 ) -> ChannelStats:
     """`channel_stats` of one split, from its file if this very set was measured before, else measured and kept."""
     path = stats_file(dataset, split, size)
-    try:
-        return _from_dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
-        stats = channel_stats(dataset.split(split), size, workers, progress)
-        write_json(path, stats.as_dict())
-        return stats
+    data = kept(path, "file of statistics")
+    if data is not None:
+        return _from_dict(json.loads(data))
+    stats = channel_stats(dataset.split(split), size, workers, progress)
+    keep(path, json.dumps(stats.as_dict(), sort_keys=True, ensure_ascii=True).encode("ascii"))
+    return stats
 
 
 def _from_dict(fields: dict[str, Any]) -> ChannelStats:

@@ -5,9 +5,10 @@ import json
 import os
 
 from reid_data.errors import ImageError
-from reid_data.files import cache_folder, sha256_bytes, write_atomic
+from reid_data.files import cache_folder, sha256_bytes
 from reid_data.images import read_bytes
 from reid_data.records import Record, ReidDataset
+from reid_data.seals import keep, kept
 
 Known = dict[str, list[int | str]]
 
@@ -31,15 +32,13 @@ def dataset_digest(dataset: ReidDataset) -> str:
 def file_hashes(dataset: ReidDataset) -> dict[str, str]:
     """sha256 of every record's file by relative name (`unreadable` where it cannot be read); cached."""
     cache = cache_folder("digests") / f"{sha256_bytes(os.fsencode(os.path.abspath(dataset.root)))[:24]}.json"
-    try:
-        known: Known = json.loads(cache.read_bytes())
-    except (OSError, ValueError):
-        known = {}
+    data = kept(cache, "list of hashes")
+    known: Known = {} if data is None else json.loads(data)
     fresh: Known = {}
     for record in dataset.records:
         fresh[record.name] = _entry(record, known.get(record.name))
     if fresh != known:
-        write_atomic(cache, json.dumps(fresh, ensure_ascii=True).encode("ascii"))
+        keep(cache, json.dumps(fresh, ensure_ascii=True).encode("ascii"))
     return {name: str(entry[2]) for name, entry in fresh.items()}
 
 

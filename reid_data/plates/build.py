@@ -20,6 +20,7 @@ from reid_data.plates.scenes import VERSIONS as SCENE_VERSIONS
 from reid_data.plates.scenes import Piece, Search, frame_pieces, scene_pieces, unreadable
 from reid_data.plates.sides import SPLIT_OF, background_sides
 from reid_data.records import PLATE_SET, SPLIT_FOLDERS, ReidDataset, matte_row
+from reid_data.seals import unsealed
 from reid_data.seeds import image_seed
 from reid_data.segment import SEGMENTERS, build_segmenter
 from reid_data.segment.base import Segmenter
@@ -160,7 +161,7 @@ def bank_pieces(bank: PlateBank, side: str) -> Iterator[Piece]:
     """The plates of a bank and what became of the other crops."""
     for plate in bank.plates:
         about = {"mask_quality": plate.quality, "person_share": plate.person, "invented": _share(plate)}
-        yield Piece(plate.record, side, plate.sha256, read_bytes(plate.path), "", about)
+        yield Piece(plate.record, side, plate.sha256, unsealed(read_bytes(plate.path))[0], "", about)
     for one in bank.rejected:
         yield Piece(one.record, side, one.sha256, None, one.reason, {"mask_quality": one.quality})
     for broken in bank.unusable:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from reid_data.errors import unknown_name
-from reid_data.files import cache_folder, make_folder, settings_digest, write_atomic
+from reid_data.files import cache_folder, make_folder, settings_digest
 from reid_data.images import encode_png
 from reid_data.manifest import Form, Row, raised
 from reid_data.masks import VERSIONS as MASK_VERSIONS
@@ -18,6 +18,7 @@ from reid_data.masks import grow, thumbnail
 from reid_data.plates.fill import FILLS
 from reid_data.plates.fill import VERSIONS as FILL_VERSIONS
 from reid_data.records import Record
+from reid_data.seals import keep, kept
 from reid_data.segment.base import Segmenter
 from reid_data.segment.cache import Masked, Unusable
 from reid_data.segment.survey import Progress, map_masked, survey
@@ -110,10 +111,10 @@ def _plate(masked: Masked, folder: str, settings: PlateSettings) -> Plate | Reje
     path = Path(folder + record.matte_mark, sha[:2], f"{sha}.png")
     size = (masked.image.shape[0], masked.image.shape[1])
     hole = person_hole(masked.alpha, settings.dilation)
-    if not os.path.exists(path):
+    if kept(path, "plate") is None:
         picture, hole = make_plate(masked, settings)
         make_folder(path.parent)
-        write_atomic(path, encode_png(np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])))
+        keep(path, encode_png(np.dstack([picture, np.where(hole, 0, 255).astype(np.uint8)])))
     return Plate(record, str(path), sha, size, masked.quality, thumbnail(hole))
 
 

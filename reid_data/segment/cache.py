@@ -1,7 +1,6 @@
 """Masks kept by what they depend on, so that nothing is segmented twice."""
 
 import io
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,10 +13,11 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from reid_data.errors import ImageError
-from reid_data.files import cache_folder, make_folder, sha256_bytes, write_atomic
+from reid_data.files import cache_folder, make_folder, sha256_bytes
 from reid_data.images import decode_image, read_bytes
 from reid_data.masks import Verdict, judge
 from reid_data.records import Record
+from reid_data.seals import keep, kept
 from reid_data.segment.base import Segmenter
 
 QUALITY_KEY = "reid-quality"
@@ -138,13 +138,11 @@ class MaskCache:
     def _load(self, record: Record, sha: str, size: tuple[int, int]) -> tuple[np.ndarray, float] | None:
         """A kept mask with its quality; None when it is not there or damaged (it is made again then)."""
         path = self._path(record, sha)
-        if path is None or not os.path.exists(path):
+        data = None if path is None else kept(path, "mask")
+        if data is None:
             return None
-        try:
-            with Image.open(path, formats=["PNG"]) as file:
-                plane, quality = np.asarray(file), float(file.info[QUALITY_KEY])
-        except (OSError, SyntaxError, KeyError, ValueError):
-            return None
+        with Image.open(io.BytesIO(data), formats=["PNG"]) as file:
+            plane, quality = np.asarray(file), float(file.info[QUALITY_KEY])
         return (plane.astype(np.float32) / 255, quality) if plane.shape == size else None
 
     def _store(self, made: Sequence["_Made"]) -> None:
@@ -156,7 +154,7 @@ class MaskCache:
             note.add_text(QUALITY_KEY, repr(one.quality))
             Image.fromarray(one.plane).save(buffer, "PNG", pnginfo=note)
             make_folder(path.parent)
-            write_atomic(path, buffer.getvalue())
+            keep(path, buffer.getvalue())
 
 
 class _Read(NamedTuple):

@@ -19,11 +19,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from reid_data.claims import only_writer
+from reid_data.costs import add_costs, read_costs
 from reid_data.devices import choose_device
 from reid_data.errors import EnvironmentFault, UsageError
 from reid_data.files import make_folder, printable, sweep_temporary, write_atomic
 from reid_data.manifest import Form, differences, raised
 from reid_data.parallel import ordered_map
+from reid_data.seals import require_intact, sealed
 from reid_data.segment.network import PedestrianNet, fold_norms, load_weights, to_input
 from reid_data.segment.small_net import BUNDLED, bundled_weights
 from reid_data.train_segmenter.bank import Sources, bank_digest, build_bank, sources_digest
@@ -156,7 +158,7 @@ def train(
     make_folder(folder)
     digest = bank_digest(bank)
     state = _resume(folder, settings, digest, device)
-    began, first = time.monotonic(), state.step
+    began, first, before = time.monotonic(), state.step, read_costs(folder).get("train_seconds", 0.0)
     for images, masks in _batches(bank, settings, state.step, workers):
         loss = _step(state, images, masks, settings, device)
         if not math.isfinite(loss):
@@ -166,16 +168,10 @@ def train(
         state.step += 1
         if state.step % checkpoint_every == 0 or state.step == settings.steps:
             _save(folder, state, settings, digest)
-            speed = (state.step - first) * settings.batch / (time.monotonic() - began)
-            _log(
-                folder,
-                {
-                    "step": state.step,
-                    "steps": settings.steps,
-                    "loss": round(loss, 4),
-                    "samples_per_s": round(speed, 1),
-                },
-            )
+            _log(folder, {"step": state.step, "steps": settings.steps, "loss": round(loss, 4)})
+            seconds = time.monotonic() - began
+            speed = (state.step - first) * settings.batch / seconds
+            add_costs(folder, train_seconds=round(before + seconds, 3), train_images_per_second=round(speed, 1))
         if progress is not None:
             progress(state.step, settings.steps)
     return fold_norms(copy.deepcopy(state.averaged).cpu().float())
@@ -294,6 +290,7 @@ def _read_state(path: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        require_intact(path)
         saved = torch.load(path, map_location="cpu", weights_only=True)
         good = {"net", "averaged", "optimizer", "step", "settings", "bank"} <= set(saved)
     except (OSError, RuntimeError, ValueError, TypeError, EOFError, struct.error, pickle.UnpicklingError) as error:
@@ -324,7 +321,7 @@ def _save(folder: Path, state: State, settings: TrainSettings, bank: str) -> Non
         },
         buffer,
     )
-    write_atomic(folder / STATE, buffer.getvalue())
+    write_atomic(folder / STATE, sealed(buffer.getvalue()), sync=True)
 
 
 def _log(folder: Path, row: dict[str, Any]) -> None:

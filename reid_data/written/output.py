@@ -1,5 +1,6 @@
 """A set with a manifest while it is written: claimed, gone on with, cleared, finished."""
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any, Self
 
 from reid_data.datasets.card import CARD_FILE, read_document, tool_version, write_card
 from reid_data.errors import EnvironmentFault, InputError, UsageError
-from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sweep_temporary, write_atomic
+from reid_data.files import TEMPORARY_PREFIX, make_folder, printable, sha256_file, sweep_temporary, write_atomic
 from reid_data.formats import SUFFIXES
 from reid_data.manifest import Form, Manifest, ManifestWriter, Row, make_header, read_manifest, start_manifest
 from reid_data.records import DISTRACTOR_PID, PLATE_SET, SPLIT_FOLDERS, SPLITS, Card, Record, ReidDataset
@@ -16,6 +17,7 @@ from reid_data.written.readme import readme_text
 
 README_FILE = "README.md"
 WRITTEN = SUFFIXES
+logger = logging.getLogger("reid_data")
 
 
 class Output(Claim):
@@ -160,19 +162,32 @@ def clear_output(root: Path) -> None:
 
 
 def trusted_rows(root: Path, manifest: Manifest) -> tuple[list[Row], int]:
-    """Image rows up to the first whose file is missing, and the manifest's length in bytes up to there.
+    """Image rows up to the first whose file is not as its row says, and the manifest's length in bytes up to there.
 
-    Files are written before their rows, so a missing one was removed by hand or by an interrupted clearing.
+    Files are written before their rows, so a missing one was removed by hand or by an interrupted clearing, and one of other
+    content was changed, or emptied by a power cut. Every file is read.
     """
     rows: list[Row] = []
     length = manifest.ends[0]
     for row, end in zip(manifest.rows, manifest.ends[1:], strict=True):
         if row["row"] == "image":
-            if row.get("sha256") and not (root / row["name"]).exists():
+            if row.get("sha256") and not _is_as_written(root / row["name"], row["sha256"]):
                 break
             rows.append(row)
         length = end
     return rows, length
+
+
+def _is_as_written(path: Path, sha256: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        if sha256_file(path) == sha256:
+            return True
+    except OSError:
+        pass
+    logger.warning("'%s' is not as it was written: it and all that came after it are made again.", printable(path))
+    return False
 
 
 def set_of_rows(root: Path, card: Card, rows: Sequence[Row]) -> ReidDataset:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from reid_data.claims import only_writer
+from reid_data.costs import add_costs
 from reid_data.datasets.digest import dataset_digest
 from reid_data.errors import InputError, UsageError
 from reid_data.files import (
@@ -42,7 +43,7 @@ from reid_train.model.reid_net import ReidNet
 from reid_train.model.weights import load_start
 from reid_train.processes.group import barrier, num_processes, pick_device, process_group, rank
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_model, load_state
+from reid_train.runs.checkpoint import MENDED, MODEL_FILE, STATE_FILE, is_whole_model, load_model, load_state
 from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult, write_result
 from reid_train.settings.adaptation import AdaptSettings
@@ -118,15 +119,21 @@ def adapt(
             sweep_temporary(run_folder)
             _open(run_folder, inputs, identity)
         barrier()
-        if (done := runs.finished(run_folder, identity.train_key)) is not None:
+        done, whole = runs.finished(run_folder, identity.train_key), is_whole_model(run_folder / MODEL_FILE)
+        barrier()  # all have looked before one mends it
+        if done is not None and whole:
             logger.info("the adaptation of %s is done already", printable(run_folder))
             return done
+        if done is not None:
+            logger.warning(MENDED, printable(run_folder), STATE_FILE)
         rounds = _make(inputs, identity, run_folder, place, workers)
+        if done is not None and rounds.done == settings.epochs:
+            return done
         rounds.run(workers, progress)
         result = _result(rounds, inputs)
         if rank() == 0:
             rounds.draw()
-            runs.add_costs(run_folder, **_costs(rounds))
+            add_costs(run_folder, **_costs(rounds))
             write_result(run_folder, result)
         barrier()
     return result

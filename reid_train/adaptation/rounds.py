@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from reid_data.costs import add_costs, read_costs
 from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault, InputError
 from reid_data.images import write_image
@@ -29,7 +30,7 @@ from reid_train.model.norms import Shares, plain_state, running_statistics
 from reid_train.model.reid_net import ReidNet
 from reid_train.processes.group import from_first, mean_of_tensors, rank
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
+from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, is_whole_model, load_state, save_model, save_state
 from reid_train.runs.curves import CURVES_FILE, ROUND_PANELS, draw_curves
 from reid_train.runs.folder import RunIdentity
 from reid_train.settings.adaptation import AdaptSettings
@@ -95,7 +96,9 @@ class Adaptation:
         self.rows, self.done = state["rows"], int(state["round"])
         if self.labels is not None:
             self.labels.take_up(state["thresholds"])
-        self.seconds = runs.read_costs(self.run_folder).get("seconds_by_stage", {})
+        self.seconds = read_costs(self.run_folder).get("seconds_by_stage", {})
+        if rank() == 0 and not is_whole_model(self.run_folder / MODEL_FILE):
+            save_model(self.run_folder / MODEL_FILE, plain_state(self.net.state_dict()), self._metadata())
         logger.info("resumed after round %d of %d", self.done, self.settings.epochs)
         return self.done
 
@@ -295,7 +298,7 @@ class Adaptation:
         if self.feed.target is not None:
             write_labels(self.run_folder, labels, [record.name for record in self.feed.target.records])
         runs.write_log(self.run_folder, [*self._first_rows(), *self.rows])
-        runs.add_costs(self.run_folder, seconds_by_stage=self.seconds)
+        add_costs(self.run_folder, seconds_by_stage=self.seconds)
         state = {
             "round": self.done,
             "net": self.net.state_dict(),

@@ -11,6 +11,7 @@ from reid_data.errors import ImageError, InputError, UsageError
 from reid_data.files import AnyPath
 from reid_data.images import resize
 from reid_data.parallel import default_workers
+from reid_data.records import Transparency
 from reid_train.deploy.pictures import cut, is_one, name_of, to_rgb
 from reid_train.deploy.sources import open_source
 
@@ -22,9 +23,9 @@ Pixels = np.ndarray | str
 class Extractor:
     """A trained model as a function of pictures: `Extractor("runs/base")(paths)` gives (N, D) float32 features of length 1, in order.
 
-    `source` is a run (its folder or its model) or a .safetensors file of ours; its test settings say how features are taken,
-    `changes` replaces some of them. `device`: auto, cpu, cuda or cuda:N. `batch` pictures go through the network at once. An
-    extractor has no state that a call changes: threads may share one.
+    `source` is a run (its folder or its model), a .safetensors file of ours, or an exported .onnx file; its test settings say how
+    features are taken, `changes` replaces some of them. `device`: auto, cpu, cuda or cuda:N. `batch` pictures go through the
+    network at once. An extractor has no state that a call changes: threads may share one.
 
     Attributes: `size` (height, width) of the input, `num_features` D.
 
@@ -37,8 +38,9 @@ class Extractor:
         if batch < 1:
             raise UsageError(f"batch {batch}: expected at least 1.")
         opened = open_source(source, device, changes)
-        self.size, self.num_features, self.batch = opened.size, opened.width, batch
-        self._embed, self._transparency = opened.embed, opened.transparency
+        self.size, self.num_features, self.batch = opened.settings.height_width, opened.width, batch
+        self._embed = opened.embed
+        self._transparency: Transparency = opened.settings.matte_colour or "refused"
 
     def __call__(self, pictures: Any, boxes: Iterable[Any] | None = None, *, errors: str = "raise") -> np.ndarray:
         """(N, D) float32 features of one or many pictures, or of N boxes of one frame.

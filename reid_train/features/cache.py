@@ -4,16 +4,17 @@ A folder `features/<key>` below the cache holds one file per part of PART images
 together pass LIMIT bytes; none that was used within the last hour, as another process or machine may be at it.
 """
 
+import io
 import os
 import shutil
 import time
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from reid_data.files import cache_folder, make_folder, settings_digest, writing
+from reid_data.files import cache_folder, make_folder, settings_digest
+from reid_data.seals import keep, kept
 
 PART = 4096
 LIMIT = 8_000_000_000
@@ -37,18 +38,19 @@ class FeatureCache:
 
     def read(self, number: int, width: int) -> Part | None:
         """Part `number` with features of this width; None if it is absent or damaged."""
-        try:
-            with np.load(self._path(number), allow_pickle=False) as file:
-                part = Part(file["feats"], file["bad"].tolist(), file["reasons"].tolist())
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # absent, or damaged: it is made again
+        data = kept(self._path(number), "part of features")
+        if data is None:
+            return None
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            part = Part(file["feats"], file["bad"].tolist(), file["reasons"].tolist())
         return part if part.feats.shape[1:] == (width,) and part.feats.dtype == np.float32 else None
 
     def write(self, number: int, part: Part) -> None:
         """Keep a part."""
         make_folder(self.folder)
-        with writing(self._path(number)) as file:
-            np.savez(file, feats=part.feats, bad=np.array(part.bad, np.int64), reasons=np.array(part.reasons, np.str_))
+        file = io.BytesIO()
+        np.savez(file, feats=part.feats, bad=np.array(part.bad, np.int64), reasons=np.array(part.reasons, np.str_))
+        keep(self._path(number), file.getvalue())
 
     def has(self, number: int) -> bool:
         """Whether there is a file of this part."""

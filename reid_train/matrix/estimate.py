@@ -1,6 +1,5 @@
 """How long a grid will take, from runs that are there, else from a step or two of the very network."""
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from typing import Any
 
 import torch
 
+from reid_data.costs import COSTS_FILE, read_costs
 from reid_data.errors import InputError
 from reid_train.arithmetic import Arithmetic
 from reid_train.matrix.cells import Cell, Column, Machine
 from reid_train.processes.group import pick_device
-from reid_train.runs.folder import COSTS_FILE, read_settings
+from reid_train.runs.folder import read_settings
 from reid_train.settings.train import TrainSettings
 from reid_train.training.parts import make_net, steps_an_epoch
 
@@ -65,8 +65,8 @@ def _known_speed(settings: TrainSettings, runs: Path, device: torch.device) -> S
     found = []
     for path in sorted([*runs.glob(f"*/{COSTS_FILE}"), *runs.glob(f"*/*/{COSTS_FILE}")]):
         try:
-            costs, other = json.loads(path.read_bytes()), read_settings(path.parent)
-        except (OSError, ValueError, InputError):
+            costs, other = read_costs(path.parent), read_settings(path.parent)
+        except InputError:
             continue  # a run that cannot be read is none to learn from
         same_device = (costs.get("device") == "cpu") == (device.type == "cpu")
         if same_device and all(getattr(settings, name) == getattr(other, name) for name in ALIKE):

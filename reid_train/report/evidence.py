@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reid_data.costs import COSTS_FILE
 from reid_data.errors import InputError
 from reid_data.files import printable
 from reid_train.evaluation.per_query import PER_QUERY_FILE, PerQuery, read_per_query
@@ -15,7 +16,7 @@ from reid_train.runs.matrix_document import column_names, read_results, row_name
 from reid_train.runs.result import read_result
 
 Value = TypeVar("Value")
-LOG_FILE, COSTS_FILE = "log.jsonl", "costs.json"
+LOG_FILE = "log.jsonl"
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ Both are written whole or not at all. `state.pt` holds weights too, so that one 
 next: a kill at any moment leaves a run that resumes. Neither file can run code when it is read.
 """
 
+import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +15,71 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from reid_data import seals
 from reid_data.errors import InputError
-from reid_data.files import printable, write_atomic, writing
+from reid_data.files import failpoint, printable, replacing, write_atomic
 from reid_data.shapes import parse_json
 from reid_data.tensors import read_header, read_tensors
 
 MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.pt"
 METADATA_KEY = "reid"
+CHECKSUM_KEY = "checksum"
+"""In the metadata of a model of ours: sha256 over all else in it (an exported one has a sha256 of its own: of the run's model)."""
+MENDED = "the model of %s is missing or damaged: it is made again, out of %s if that is there"
 NO_MODEL = "So it is no model of this tool: train again, or name another."
 
 
 def save_model(path: Path, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write weights and JSON-able `metadata` as safetensors; the same input gives the same bytes."""
+    write_atomic(path, model_bytes(tensors, metadata), sync=True)
+
+
+def model_bytes(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> bytes:
+    """What `save_model` writes."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(metadata, sort_keys=True, ensure_ascii=True)
+    whole = {**metadata, CHECKSUM_KEY: _checksum(plain, metadata)}
+    text = json.dumps(whole, sort_keys=True, ensure_ascii=True)
     # One metadata entry only: the format does not fix the order of several.
-    write_atomic(path, save(plain, {METADATA_KEY: text}), sync=True)
+    return bytes(save(plain, {METADATA_KEY: text}))
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
+    """sha256 over all that a model of ours holds."""
+    total = hashlib.sha256(json.dumps(metadata, sort_keys=True, ensure_ascii=True).encode("ascii"))
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode("utf-8", "surrogateescape"))
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata of a model of ours. Raises InputError if it is no such file."""
-    return _ours(path, read_header(path, remedy=NO_MODEL).metadata)
+    """The metadata of a model of ours, without looking at its weights. Raises InputError if it is no such file."""
+    metadata = _ours(path, read_header(path, remedy=NO_MODEL).metadata)
+    metadata.pop(CHECKSUM_KEY, None)
+    return metadata
 
 
 def load_model(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """(weights, metadata) of a model of ours. Raises InputError if it is no such file."""
-    tensors, metadata = read_tensors(path, remedy=NO_MODEL)
-    return tensors, _ours(path, metadata)
+    """(weights, metadata) of a model of ours. Raises InputError if it is no such file, or not as it was written."""
+    tensors, texts = read_tensors(path, remedy=NO_MODEL)
+    metadata = _ours(path, texts)
+    expected = metadata.pop(CHECKSUM_KEY, None)
+    if expected is not None and expected != _checksum(tensors, metadata):
+        raise InputError(
+            f"'{printable(path)}' is damaged: {seals.CHANGED}. The command that trained it makes it again out of {STATE_FILE} "
+            "beside it; a copy elsewhere has to be restored."
+        )
+    return tensors, metadata
+
+
+def is_whole_model(path: Path) -> bool:
+    """Whether a model of ours is there and as it was written."""
+    try:
+        load_model(path)
+    except InputError:
+        return False
+    return True
 
 
 def _ours(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
@@ -54,8 +93,11 @@ def _ours(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Write tensors and plain values so that `torch.load(weights_only=True)` reads them; equal states give equal bytes."""
-    with writing(path, sync=True) as file:
-        torch.save(_with_shared_words(state), file)
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:  # to a path, torch would write that path's name into the bytes
+            failpoint()
+            torch.save(_with_shared_words(state), file)
+        seals.seal_file(temporary)
 
 
 def _with_shared_words(value: Any) -> Any:
@@ -72,6 +114,7 @@ def _with_shared_words(value: Any) -> Any:
 def load_state(path: Path) -> dict[str, Any] | None:
     """What `save_state` wrote; None if there is no such file. Raises InputError if it is damaged."""
     try:
+        seals.require_intact(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         return None

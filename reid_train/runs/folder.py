@@ -15,7 +15,7 @@ from typing import Any
 
 from reid_data.datasets.card import tool_version
 from reid_data.errors import InputError, UsageError
-from reid_data.files import AnyPath, printable, settings_digest, sha256_file, write_atomic, write_json
+from reid_data.files import AnyPath, printable, settings_digest, sha256_file, write_atomic
 from reid_data.shapes import parse_json, require
 from reid_train.runs.result import RunResult, read_result
 from reid_train.settings.setting import differences
@@ -23,7 +23,6 @@ from reid_train.settings.train import SETTINGS_SCHEMA, TrainSettings, from_toml
 
 SETTINGS_FILE = "settings.toml"
 LOG_FILE = "log.jsonl"
-COSTS_FILE = "costs.json"
 _EPOCH = {"epoch": int, "effective_temperature?": float}
 
 
@@ -104,7 +103,7 @@ def finished(run_folder: Path, key: str) -> RunResult | None:
 def open_run(run_folder: Path, settings: TrainSettings, identity: RunIdentity) -> None:
     """Claim the folder for this training, or check that it belongs to it (see `check_run`)."""
     check_run(run_folder, settings, identity)
-    write_atomic(run_folder / SETTINGS_FILE, settings.to_toml().encode("utf-8"))
+    write_atomic(run_folder / SETTINGS_FILE, settings.to_toml().encode("utf-8"), sync=True)
 
 
 def check_run(run_folder: Path, settings: TrainSettings, identity: RunIdentity) -> None:
@@ -185,21 +184,6 @@ def effective_temperatures(run_folder: Path) -> str:
     if any("effective_temperature" not in row for row in rows):
         raise InputError(f"the log of the run '{printable(run_folder)}' tells no effective temperatures.")
     return "epoch,temperature\n" + "".join(f"{row['epoch']},{row['effective_temperature']!r}\n" for row in rows)
-
-
-def add_costs(run_folder: Path, **costs: Any) -> None:
-    """Put `costs` into `costs.json`, beside what is there."""
-    write_json(run_folder / COSTS_FILE, {**read_costs(run_folder), **costs})
-
-
-def read_costs(run_folder: Path) -> dict[str, Any]:
-    """What is in `costs.json`; nothing if there is none yet, or if it is damaged: no result rests on it."""
-    try:
-        old = parse_json((run_folder / COSTS_FILE).read_bytes())
-        require(old, dict)
-    except (OSError, ValueError):
-        return {}
-    return dict(old)
 
 
 @functools.cache

@@ -6,6 +6,7 @@ from typing import Any
 
 from reid_data.errors import InputError
 from reid_data.files import printable, write_json
+from reid_data.seals import with_seal, without_seal
 from reid_data.shapes import parse_json, require
 
 RESULT_FILE = "result.json"
@@ -62,7 +63,7 @@ class RunResult:
 
 def write_result(run_folder: Path, result: RunResult) -> None:
     """Write `result.json`, the last file of a run."""
-    write_json(run_folder / RESULT_FILE, {"schema": SCHEMA, **asdict(result)})
+    write_json(run_folder / RESULT_FILE, with_seal({"schema": SCHEMA, **asdict(result)}))
 
 
 def read_result(run_folder: Path) -> RunResult | None:
@@ -70,6 +71,7 @@ def read_result(run_folder: Path) -> RunResult | None:
     path = run_folder / RESULT_FILE
     try:
         document = parse_json(path.read_bytes())
+        document = without_seal(document) if isinstance(document, dict) else document
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

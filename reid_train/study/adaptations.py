@@ -6,12 +6,13 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from reid_data.costs import read_costs
 from reid_data.records import ReidDataset
 from reid_train.adaptation.adapt import adapt, resolve
 from reid_train.adaptation.start import ITERATIONS, ROUNDS, settings_of_start
 from reid_train.matrix.cells import Machine
 from reid_train.processes.group import pick_device
-from reid_train.runs.folder import finished, read_costs
+from reid_train.runs.folder import finished
 from reid_train.runs.result import read_result
 from reid_train.settings.adaptation import AdaptSettings, divided
 from reid_train.settings.train import TrainSettings

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from reid_data.claims import only_writer
+from reid_data.costs import add_costs
 from reid_data.files import AnyPath, make_folder, printable, require_space, sweep_temporary
 from reid_data.parallel import default_workers
 from reid_data.records import ReidDataset, relabel
@@ -16,7 +17,7 @@ from reid_train.arithmetic import Arithmetic, resolve_amp
 from reid_train.model.weights import load_start
 from reid_train.processes.group import barrier, num_processes, pick_device, process_group, rank
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import STATE_FILE, load_state
+from reid_train.runs.checkpoint import MENDED, MODEL_FILE, STATE_FILE, is_whole_model, load_state
 from reid_train.runs.folder import RunIdentity
 from reid_train.runs.result import RunResult, write_result
 from reid_train.settings.train import TrainSettings
@@ -67,17 +68,25 @@ def fit(
             sweep_temporary(run_folder)
             runs.open_run(run_folder, settings, identity)
         barrier()
-        if (done := runs.finished(run_folder, identity.train_key)) is not None:
+        done = runs.finished(run_folder, identity.train_key)
+        whole = is_whole_model(run_folder / MODEL_FILE)
+        barrier()  # all have looked before one mends it
+        if done is not None and whole:
             logger.info("the training of %s is done already", printable(run_folder))
             return done
+        if done is not None:
+            logger.warning(MENDED, printable(run_folder), STATE_FILE)
         training = _make_training(inputs, identity, run_folder, place, workers, allow_partial)
-        if training.resume() == 0:
+        resumed = training.resume()
+        if done is not None and resumed == settings.epochs:
+            return done
+        if resumed == 0:
             start_classifier(settings, training.learner.net, training.images, training.arithmetic, workers)
         training.run(workers, progress)
         result = training.result()
         if rank() == 0:
             training.draw()
-            runs.add_costs(run_folder, **training.costs())
+            add_costs(run_folder, **training.costs())
             write_result(run_folder, result)
         barrier()
     return result

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from reid_data.costs import add_costs, read_costs
 from reid_data.datasets.card import tool_version
 from reid_data.errors import EnvironmentFault
 from reid_data.images import write_image
@@ -16,7 +17,7 @@ from reid_data.seeds import draw_seed
 from reid_train.arithmetic import Arithmetic
 from reid_train.processes.group import num_processes, rank
 from reid_train.runs import folder as runs
-from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, load_state, save_model, save_state
+from reid_train.runs.checkpoint import MODEL_FILE, STATE_FILE, is_whole_model, load_state, save_model, save_state
 from reid_train.runs.curves import CURVES_FILE, draw_curves
 from reid_train.runs.event_files import EventWriter
 from reid_train.runs.folder import RunIdentity
@@ -57,8 +58,10 @@ class Training:
             return 0
         self.learner.load_state_dict(state)
         self.rows = [*self._first_rows(), *state["epochs"]]
-        self.seconds = float(runs.read_costs(self.run_folder).get("train_seconds", 0))
+        self.seconds = float(read_costs(self.run_folder).get("train_seconds", 0))
         self.done = int(state["epoch"])
+        if rank() == 0 and not is_whole_model(self.run_folder / MODEL_FILE):
+            save_model(self.run_folder / MODEL_FILE, self.learner.net.state_dict(), self._metadata())
         logger.info("resumed after epoch %d of %d", self.done, self.settings.epochs)
         return self.done
 
@@ -144,7 +147,7 @@ class Training:
             **self.learner.state_dict(),
             "epochs": [row for row in self.rows if row["event"] == "epoch"],
         }
-        runs.add_costs(self.run_folder, train_seconds=round(self.seconds, 3))
+        add_costs(self.run_folder, train_seconds=round(self.seconds, 3))
         save_state(self.run_folder / STATE_FILE, state)
 
     def _metadata(self) -> dict[str, Any]:

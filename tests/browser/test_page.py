@@ -21,6 +21,7 @@ SECTIONS = {
     "reliance": "Background reliance",
     "cmc": "CMC curves",
     "training": "Training curves",
+    "adaptation": "Adaptation",
     "composites": "Composites and their masks",
     "lists": "Best, median and worst ranked lists",
     "sets": "Data sets and their terms",

@@ -28,6 +28,7 @@ CALLS = {
     "fit": f"--train market --name base {SMALL}",
     "evaluate": "base --test market,market@foreground --device cpu",
     "extract": "base market --device cpu",
+    "export": "base --format safetensors --test market",
     "adapt": f"--source market --target duke --from base --rounds 1 --eps 0.01 --min-samples 1 --k1 3 --k2 2 --max-share 0.5 {ROUND}",
     "ablate": f"temperature --variants 0.05 --scale small {SMALL}",
     "matrix": f"--train market --test duke {SMALL} --export-commands cells",

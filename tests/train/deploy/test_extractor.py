@@ -16,16 +16,7 @@ from reid_data.images import read_image, resize
 from reid_data.records import ReidDataset
 from reid_train import Extractor
 from reid_train.trained import load_trained
-from reid_train.training.fit import fit
-from tests.train.conftest import TINY_WIDTH, small
-
-pytestmark = pytest.mark.usefixtures("tiny_backbone")
-
-
-@pytest.fixture
-def run(tiny: ReidDataset, tmp_path: Path) -> Path:
-    fit(small(epochs=1, flip_test=True), [tiny], tmp_path / "run", device="cpu", workers=1)
-    return tmp_path / "run"
+from tests.train.conftest import TINY_WIDTH
 
 
 @pytest.mark.parametrize("changes", [{}, {"flip_test": False}, {"test_feature": "before"}])

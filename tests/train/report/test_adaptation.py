@@ -122,6 +122,7 @@ def test_an_adaptation_of_another_shape_is_a_problem_of_the_page_and_no_tracebac
     folder = adapted_case(tmp_path)
     run = tmp_path / "runs" / "cells" / "run2-seed0"
     document = json.loads((run / "result.json").read_text())
+    del document["sha256"]
     for damage in ({}, {"rounds": 3}, {**FACTS["run:joint"], "rounds": [[]]}, {**FACTS["run:joint"], "settings": {}}):
         write_json(run / "result.json", {**document, "adaptation": damage})
         with pytest.raises(InputError, match="damaged"):

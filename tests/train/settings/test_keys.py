@@ -143,7 +143,7 @@ def test_a_run_of_before_is_told_from_one_with_other_settings_and_can_be_tested(
     assert rows[0].pop("settings_schema") == SETTINGS_SCHEMA
     write_log(run, [rows[0] | {"train_key": "of before"}, *rows[1:]])
     document = json.loads((run / RESULT_FILE).read_text())
-    del document["settings_schema"]
+    del document["settings_schema"], document["sha256"]
     (run / RESULT_FILE).write_text(json.dumps(document | {"train_key": "of before"}))
     with pytest.raises(UsageError, match=r"another version of this tool.*evaluate.*choose another --name"):
         fit(small(), [tiny], run, device="cpu", workers=1)
